@@ -1,0 +1,45 @@
+"""How small a single step along the input gradient flips a network's prediction, and can training near initialisation prevent it?
+
+The public names are loaded on first use (PEP 562), so that `import gradflip` does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gradflip._errors import FileError, UsageError
+from gradflip._version import __version__
+
+if TYPE_CHECKING:
+    from gradflip.data import Split, load_data
+    from gradflip.lazy import Fit, LazyBall, StopReason, train
+    from gradflip.networks import Activation, TwoLayer
+    from gradflip.rays import Bracketed, Certainty, Flip, FlipStatus, PiecewiseLinear, Ray, flip, gradient_ray
+
+_HOMES = {
+    "Split": "data", "load_data": "data",
+    "Fit": "lazy", "LazyBall": "lazy", "StopReason": "lazy", "train": "lazy",
+    "Activation": "networks", "TwoLayer": "networks",
+    "Bracketed": "rays", "Certainty": "rays", "Flip": "rays", "FlipStatus": "rays", "PiecewiseLinear": "rays",
+    "Ray": "rays", "flip": "rays", "gradient_ray": "rays",
+}  # fmt: skip
+
+__all__ = [
+    "Activation", "Bracketed", "Certainty", "FileError", "Fit", "Flip", "FlipStatus", "LazyBall", "PiecewiseLinear", "Ray",
+    "Split", "StopReason", "TwoLayer", "UsageError", "__version__", "flip", "gradient_ray", "load_data", "train",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gradflip' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"gradflip.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -1,0 +1,151 @@
+"""Activations: a function, its derivative, and what is known of its shape.
+
+Whether an activation is piecewise linear decides whether a flip is exact; how much it bends decides whether a bracketed
+flip can be certified to be the first. Both are therefore properties of the activation (spec 1.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradflip._errors import UsageError, unknown
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A locally Lipschitz activation, given as (sigma, sigma').
+
+    Args:
+        name: How tables and files call it.
+        function: sigma, elementwise.
+        derivative: sigma', elementwise; any value between the one-sided derivatives at a kink.
+        kinks: For a piecewise-linear sigma, the points at which the slope changes, increasing.
+        slopes: For a piecewise-linear sigma, the slope left of, between and right of the kinks; one more than kinks.
+            `None` says that sigma is smooth.
+        curvature: For a smooth sigma, a bound on |sigma''|, if one is known.
+
+    Raises:
+        UsageError: If kinks and slopes do not describe `function`.
+    """
+
+    name: str
+    function: Callable[[Tensor], Tensor]
+    derivative: Callable[[Tensor], Tensor]
+    kinks: tuple[float, ...] = ()
+    slopes: tuple[float, ...] | None = None
+    curvature: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the stated shape is the shape of the function."""
+        if self.slopes is None:
+            if self.kinks:
+                raise UsageError(f"activation {self.name!r} has kinks but no slopes; give one slope more than kinks.")
+            return
+        if len(self.slopes) != len(self.kinks) + 1:
+            raise UsageError(
+                f"activation {self.name!r} must have one slope more than kinks, "
+                f"got {len(self.slopes)} slopes for {len(self.kinks)} kinks."
+            )
+        if any(right <= left for left, right in zip(self.kinks, self.kinks[1:], strict=False)):
+            raise UsageError(f"kinks of activation {self.name!r} must increase, got {self.kinks}.")
+        edges = [(self.kinks or (0.0,))[0] - 2.0, *self.kinks, (self.kinks or (0.0,))[-1] + 2.0]
+        values = self.function(torch.tensor(edges, dtype=torch.float64)).tolist()
+        for i, slope in enumerate(self.slopes):
+            seen = (values[i + 1] - values[i]) / (edges[i + 1] - edges[i])
+            if not math.isclose(seen, slope, rel_tol=1e-6, abs_tol=1e-9):
+                raise UsageError(
+                    f"activation {self.name!r} states slope {slope} between {edges[i]} and {edges[i + 1]}, "
+                    f"but its function rises by {seen:.6g} there."
+                )
+
+    @property
+    def piecewise_linear(self) -> bool:
+        """Whether sigma is linear between finitely many kinks, so that flips are exact."""
+        return self.slopes is not None
+
+    @property
+    def homogeneous(self) -> bool:
+        """Whether sigma(c z) = c sigma(z) for every c > 0, so that what holds in the ball holds in its cone (3.1)."""
+        at_zero = float(self.function(torch.zeros((), dtype=torch.float64)))
+        return self.piecewise_linear and all(kink == 0 for kink in self.kinks) and at_zero == 0
+
+    @property
+    def lipschitz(self) -> float | None:
+        """The largest |slope| of a piecewise-linear sigma; `None` for a smooth one."""
+        return None if self.slopes is None else max(abs(slope) for slope in self.slopes)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """sigma(z), elementwise."""
+        return self.function(z)
+
+
+def _leaky_relu(slope: float) -> Activation:
+    return Activation(
+        "leaky_relu" if slope == 0.01 else f"leaky_relu({slope:g})",
+        lambda z: torch.nn.functional.leaky_relu(z, slope),
+        lambda z: torch.where(z > 0, 1.0, slope).to(z.dtype),
+        kinks=(0.0,),
+        slopes=(slope, 1.0),
+    )
+
+
+def _gelu_derivative(z: Tensor) -> Tensor:
+    density = torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+    return 0.5 * (1 + torch.erf(z / math.sqrt(2))) + z * density
+
+
+def _swish_derivative(z: Tensor) -> Tensor:
+    gate = torch.sigmoid(z)
+    return gate * (1 + z * (1 - gate))
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    known.name: known
+    for known in (
+        Activation("relu", torch.relu, lambda z: (z > 0).to(z.dtype), kinks=(0.0,), slopes=(0.0, 1.0)),
+        _leaky_relu(0.01),
+        Activation("abs", torch.abs, torch.sign, kinks=(0.0,), slopes=(-1.0, 1.0)),
+        Activation("identity", lambda z: z, torch.ones_like, slopes=(1.0,)),
+        # The curvature bounds are the maxima of |sigma''|, each by setting sigma''' to zero.
+        Activation("tanh", torch.tanh, lambda z: 1 - torch.tanh(z) ** 2, curvature=4 / (3 * math.sqrt(3))),
+        Activation(
+            "erf",
+            torch.erf,
+            lambda z: 2 / math.sqrt(math.pi) * torch.exp(-z * z),
+            curvature=2 * math.sqrt(2 / (math.pi * math.e)),
+        ),
+        Activation("gelu", torch.nn.functional.gelu, _gelu_derivative, curvature=2 / math.sqrt(2 * math.pi)),
+        Activation("softplus", torch.nn.functional.softplus, torch.sigmoid, curvature=0.25),
+        Activation("swish", torch.nn.functional.silu, _swish_derivative, curvature=0.5),
+        Activation("sin", torch.sin, torch.cos, curvature=1.0),
+    )
+}
+
+
+def activation(which: str | Activation) -> Activation:
+    """The built-in activation of that name, or the activation given.
+
+    Args:
+        which: A name of `ACTIVATIONS`, such as `"relu"`; `"leaky_relu(0.2)"` for another slope; or an `Activation`.
+
+    Returns:
+        The activation.
+
+    Raises:
+        UsageError: If there is no such name.
+    """
+    if isinstance(which, Activation):
+        return which
+    if which.startswith("leaky_relu(") and which.endswith(")"):
+        try:
+            return _leaky_relu(float(which[len("leaky_relu(") : -1]))
+        except ValueError:
+            raise UsageError(f"activation must look like 'leaky_relu(0.2)', got {which!r}.") from None
+    if which not in ACTIVATIONS:
+        raise unknown("activation", which, ACTIVATIONS)
+    return ACTIVATIONS[which]

@@ -1,0 +1,416 @@
+"""Two-layer networks f(x) = m^(-1/2) sum_j a_j sigma(w_j . x + b_j) + c, in either of the papers' scalings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gradflip._errors import FileError, UsageError
+from gradflip._seeds import generator
+from gradflip.networks._activation import ACTIVATIONS, Activation, activation
+
+Scaling = Literal["unit", "sqrt-d"]
+
+_BLOCK = 2**25  # pre-activations held at once by a forward or backward pass
+
+
+class TwoLayer:
+    """The network f(x) = m^(-1/2) sum_j a_j sigma(w_j . x + b_j) + c of width m on inputs of dimension d.
+
+    A frozen value: nothing changes it in place. It computes in the type of its weights; `gradient_ray` and `flip` compute
+    in float64 whatever that is.
+
+    Attributes:
+        W: First-layer weights, `(m, d)`.
+        a: Top weights, `(m,)`; the papers' are +-1.
+        bias: First-layer biases, `(m,)`, or `None`.
+        output_bias: The constant c, or `None`.
+        activation: sigma, an `Activation`.
+        scaling: `"unit"` (w_j ~ N(0, I_d), inputs of norm 1) or `"sqrt-d"` (w_j ~ N(0, I_d / d), inputs of norm sqrt d).
+
+    Source: Montanari & Wu (2022); Wang et al. (2022), Section 2.1; spec 1.1.
+    """
+
+    __slots__ = ("W", "a", "activation", "bias", "output_bias", "scaling")
+
+    W: Tensor
+    a: Tensor
+    bias: Tensor | None
+    output_bias: float | None
+    activation: Activation
+    scaling: Scaling
+
+    def __init__(
+        self,
+        W: Tensor,
+        a: Tensor,
+        bias: Tensor | None = None,
+        output_bias: float | Tensor | None = None,
+        activation: str | Activation = "relu",
+        scaling: Scaling = "unit",
+    ) -> None:
+        """Take the weights as they are; they are not copied, and must not be changed afterwards.
+
+        Args:
+            W: First-layer weights.
+            a: Top weights, without the factor m^(-1/2).
+            bias: First-layer biases, or `None`.
+            output_bias: The constant c, or `None`.
+            activation: A name or an `Activation`.
+            scaling: Which of the papers' scalings the weights are in.
+
+        Raises:
+            UsageError: If shapes or types do not fit together, or a weight is not finite.
+
+        Shape:
+            W `(m, d)`, a `(m,)`, bias `(m,)`, output_bias a number.
+        """
+        if W.ndim != 2 or not W.numel():
+            raise UsageError(f"W must have shape (width, dim) with both at least 1, got {tuple(W.shape)}.")
+        if not W.is_floating_point():
+            raise UsageError(f"W must hold floating-point numbers, got {W.dtype}; convert it with W.float().")
+        for name, row in (("a", a), ("bias", bias)):
+            if row is None:
+                continue
+            if row.shape != W.shape[:1]:
+                raise UsageError(
+                    f"{name} must have shape ({W.shape[0]},), one entry per row of W, got {tuple(row.shape)}."
+                )
+            if row.device != W.device:
+                raise UsageError(f"{name} must be on the device of W, {W.device}, got {row.device}.")
+        constant = None if output_bias is None else _number(output_bias)
+        for name, given in (("W", W), ("a", a), ("bias", bias)):
+            if given is not None and not bool(torch.isfinite(given).all()):
+                bad = int((~torch.isfinite(given)).sum())
+                raise UsageError(f"{name} must be finite, got {bad} entries that are NaN or infinite.")
+        if scaling not in get_args(Scaling):
+            raise UsageError(f"scaling must be 'unit' or 'sqrt-d', got {scaling!r}.")
+        fields = {
+            "W": W.detach(),
+            "a": a.detach().to(W.dtype),
+            "bias": None if bias is None else bias.detach().to(W.dtype),
+            "output_bias": constant,
+            "activation": _activation(activation),
+            "scaling": scaling,
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a TwoLayer is frozen; build another with {name} changed.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        which = self.activation.name if _is_built_in(self.activation) else self.activation
+        return TwoLayer, (self.W, self.a, self.bias, self.output_bias, which, self.scaling)
+
+    def __repr__(self) -> str:
+        parts = [f"dim={self.dim}", f"width={self.width}", f"activation={self.activation.name!r}"]
+        parts += [f"scaling={self.scaling!r}", f"bias={self.bias is not None}", f"output_bias={self.output_bias}"]
+        return f"TwoLayer({', '.join(parts)}, dtype={self.W.dtype}, device={str(self.W.device)!r})"
+
+    @property
+    def dim(self) -> int:
+        """Input dimension d."""
+        return self.W.shape[1]
+
+    @property
+    def width(self) -> int:
+        """Number m of hidden units."""
+        return self.W.shape[0]
+
+    def __call__(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+        """f(x), in the type of the weights.
+
+        Args:
+            x: Inputs.
+
+        Returns:
+            One value per input.
+
+        Raises:
+            UsageError: If x has the wrong dimension or is not finite.
+
+        Shape:
+            x `(..., d)`, result `(...)`.
+        """
+        rows = self._rows(x)
+        out = rows.new_empty(len(rows))
+        for block in self._blocks(len(rows)):
+            out[block] = self.activation(self._preactivations(rows[block])) @ self.a
+        return (out / math.sqrt(self.width) + (self.output_bias or 0.0)).reshape(x.shape[:-1])
+
+    def gradient(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+        """grad_x f(x), in the type of the weights.
+
+        Args:
+            x: Inputs.
+
+        Returns:
+            One gradient per input.
+
+        Raises:
+            UsageError: If x has the wrong dimension or is not finite.
+
+        Shape:
+            x and result `(..., d)`.
+        """
+        rows = self._rows(x)
+        out = torch.empty_like(rows)
+        for block in self._blocks(len(rows)):
+            out[block] = (self.activation.derivative(self._preactivations(rows[block])) * self.a) @ self.W
+        return (out / math.sqrt(self.width)).reshape(x.shape)
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> TwoLayer:
+        """The same network on another device or in another type.
+
+        Args:
+            device: Where to, or `None` to stay.
+            dtype: Type of the weights, or `None` to keep it.
+
+        Returns:
+            A network; this one where nothing changes.
+        """
+        device, dtype = device or self.W.device, dtype or self.W.dtype
+        if torch.device(device) == self.W.device and dtype == self.W.dtype:
+            return self
+        bias = None if self.bias is None else self.bias.to(device, dtype)
+        return self._with(W=self.W.to(device, dtype), a=self.a.to(device, dtype), bias=bias)
+
+    def rescale(self, to: Scaling) -> TwoLayer:
+        """The same function in the other scaling: f'(x') = f(x) for the rescaled input x'.
+
+        From `unit` to `sqrt-d`, x' = sqrt(d) x and W' = W / sqrt(d); biases do not rescale (spec 1.1).
+
+        Args:
+            to: `"unit"` or `"sqrt-d"`.
+
+        Returns:
+            A network; this one if it is in that scaling already.
+
+        Raises:
+            UsageError: If there is no such scaling.
+        """
+        if to not in get_args(Scaling):
+            raise UsageError(f"to must be 'unit' or 'sqrt-d', got {to!r}.")
+        if to == self.scaling:
+            return self
+        factor = math.sqrt(self.dim)
+        return self._with(W=self.W * factor if to == "unit" else self.W / factor, scaling=to)
+
+    @staticmethod
+    def random(
+        dim: int,
+        width: int,
+        *,
+        scaling: Scaling = "unit",
+        bias: bool = False,
+        output_bias: bool = False,
+        activation: str | Activation = "relu",
+        seed: int = 0,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str = "cpu",
+    ) -> TwoLayer:
+        """A network at random initialisation: w_j ~ N(0, I_d) (`unit`) or N(0, I_d / d) (`sqrt-d`), a_j = +-1.
+
+        One seed gives the same function in both scalings, in every type and on every device.
+
+        Args:
+            dim: Input dimension d.
+            width: Number m of hidden units.
+            scaling: `"unit"` or `"sqrt-d"`.
+            bias: Whether there are hidden biases b_j ~ N(0, 1).
+            output_bias: Whether there is a constant c = +-1/sqrt(m), as in the published runs.
+            activation: A name or an `Activation`.
+            seed: Seed of the weights.
+            dtype: Type of the weights; torch's default if not given.
+            device: Where the network lives. The numbers are drawn on the CPU.
+
+        Returns:
+            A network.
+
+        Raises:
+            UsageError: If dim or width is not a positive integer, or there is no such scaling.
+
+        Source: Wang et al. (2022), Definition 2.1; spec 6 for the biases.
+        """
+        for name, count in (("dim", dim), ("width", width)):
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise UsageError(f"{name} must be a positive integer, got {count!r}.")
+        dtype = dtype or torch.get_default_dtype()
+        draw = generator(seed, "weights")
+        W = torch.randn(width, dim, generator=draw, dtype=torch.float64)
+        a = _signs(width, seed, "top")
+        b = torch.randn(width, generator=generator(seed, "bias"), dtype=torch.float64) if bias else None
+        c = float(_signs(1, seed, "output-bias")) / math.sqrt(width) if output_bias else None
+        network = TwoLayer(W, a, b, c, activation).rescale(scaling)
+        return network.to(device=device, dtype=dtype)
+
+    @staticmethod
+    def from_module(module: nn.Module) -> TwoLayer:
+        """The network that a PyTorch module computes: `Sequential(Linear(d, m), activation, Linear(m, 1))`.
+
+        A leading `Flatten` is allowed. The top weights are multiplied by sqrt(m), since f carries the factor m^(-1/2).
+
+        Args:
+            module: The module; it is not changed.
+
+        Returns:
+            A network in `unit` scaling (its weights as they are).
+
+        Raises:
+            UsageError: If the module has another form.
+        """
+        layers = [layer for layer in module.children() if not isinstance(layer, nn.Flatten)]
+        form = "Sequential(Linear(d, m), activation, Linear(m, 1))"
+        if not isinstance(module, nn.Sequential) or len(layers) != 3:
+            raise UsageError(f"module must be {form}, got {type(module).__name__} of {len(layers)} layers.")
+        first, middle, top = layers
+        if not isinstance(first, nn.Linear) or not isinstance(top, nn.Linear) or top.out_features != 1:
+            raise UsageError(f"module must be {form}, got {', '.join(map(repr, layers))}.")
+        c = None if top.bias is None else float(top.bias.detach())
+        a = top.weight.detach()[0] * math.sqrt(first.out_features)
+        bias = None if first.bias is None else first.bias.detach().clone()
+        return TwoLayer(first.weight.detach().clone(), a, bias, c, _module_activation(middle))
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and form to a safetensors file (no pickle).
+
+        Args:
+            path: The file, `.safetensors`.
+
+        Raises:
+            UsageError: If the activation is not a built-in one: its code cannot be saved.
+            FileError: If the file cannot be written.
+        """
+        from safetensors.torch import save_file
+
+        if not _is_built_in(self.activation):
+            raise UsageError(f"only built-in activations can be saved, got {self.activation.name!r}.")
+        tensors = {"W": self.W.contiguous(), "a": self.a.contiguous()}
+        if self.bias is not None:
+            tensors["bias"] = self.bias.contiguous()
+        if self.output_bias is not None:
+            tensors["output_bias"] = torch.tensor(self.output_bias, dtype=torch.float64)
+        about = {"format": "gradflip.TwoLayer/1", "activation": self.activation.name, "scaling": self.scaling}
+        try:
+            save_file({name: tensor.cpu() for name, tensor in tensors.items()}, str(path), metadata=about)
+        except Exception as error:  # safetensors has an exception class of its own for a failed write
+            raise FileError(f"{path} cannot be written: {error}.") from error
+
+    @staticmethod
+    def load(path: str | Path, *, activation: str | Activation | None = None) -> TwoLayer:
+        """Read a network from a safetensors or npz file with keys W, a, and optionally bias, output_bias, scaling.
+
+        Args:
+            path: The file, `.safetensors` (as written by `save`) or `.npz`.
+            activation: The activation if the file does not name it; relu if neither does.
+
+        Returns:
+            A network.
+
+        Raises:
+            FileError: If the file is missing or damaged, or lacks a key, or its arrays do not form a network.
+        """
+        arrays, about = _read(Path(path))
+        for key in ("W", "a"):
+            if key not in arrays:
+                raise FileError(f"{path} has no array {key!r}; it must hold W (m, d) and a (m,), got {sorted(arrays)}.")
+        scaling = about.get("scaling", "unit")
+        try:
+            return TwoLayer(
+                arrays["W"],
+                arrays["a"],
+                arrays.get("bias"),
+                arrays.get("output_bias"),
+                activation or about.get("activation", "relu"),
+                cast(Scaling, scaling),
+            )
+        except UsageError as error:
+            raise FileError(f"{path}: {error}") from error
+
+    def _with(self, **changed: Any) -> TwoLayer:
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return TwoLayer(**(fields | changed))
+
+    def _preactivations(self, rows: Tensor) -> Tensor:
+        return rows @ self.W.mT if self.bias is None else torch.addmm(self.bias, rows, self.W.mT)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """The inputs as an `(n, d)` matrix of the weights' type and device."""
+        if x.ndim == 0 or x.shape[-1] != self.dim:
+            raise UsageError(f"x must have shape (..., {self.dim}), the dimension of W, got {tuple(x.shape)}.")
+        if x.device != self.W.device:
+            raise UsageError(f"x must be on the device of the network, {self.W.device}, got {x.device}.")
+        if not bool(torch.isfinite(x).all()):
+            raise UsageError(f"x must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite.")
+        return x.detach().reshape(-1, self.dim).to(self.W.dtype)
+
+    def _blocks(self, n: int) -> Iterator[slice]:
+        size = max(1, _BLOCK // self.width)
+        return (slice(start, start + size) for start in range(0, n, size))
+
+
+# inside the functions above `activation` is a parameter
+_activation = activation
+
+
+def _number(value: float | Tensor) -> float:
+    """A finite float."""
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise UsageError(f"output_bias must be one number, got shape {tuple(value.shape)}.")
+    number = float(value)
+    if not math.isfinite(number):
+        raise UsageError(f"output_bias must be finite, got {number}.")
+    return number
+
+
+def _signs(count: int, seed: int, purpose: str) -> Tensor:
+    return torch.randint(0, 2, (count,), generator=generator(seed, purpose)).to(torch.float64) * 2 - 1
+
+
+def _is_built_in(which: Activation) -> bool:
+    return which is ACTIVATIONS.get(which.name) or which.name.startswith("leaky_relu(")
+
+
+def _module_activation(layer: nn.Module) -> Activation:
+    """The activation that a PyTorch layer computes."""
+    if isinstance(layer, nn.LeakyReLU):
+        slope = float(layer.negative_slope)
+        return _activation("leaky_relu" if slope == 0.01 else f"leaky_relu({slope:g})")
+    if isinstance(layer, nn.GELU) and layer.approximate != "none":
+        raise UsageError(f"the activation of module must be an exact GELU, got approximate={layer.approximate!r}.")
+    if isinstance(layer, nn.Softplus) and (layer.beta != 1):
+        raise UsageError(f"the activation of module must be Softplus(beta=1), got beta={layer.beta}.")
+    names = {
+        nn.ReLU: "relu", nn.Identity: "identity", nn.Tanh: "tanh", nn.GELU: "gelu", nn.Softplus: "softplus",
+        nn.SiLU: "swish",
+    }  # fmt: skip
+    if type(layer) not in names:
+        known = ", ".join(sorted(kind.__name__ for kind in [*names, nn.LeakyReLU]))
+        raise UsageError(f"the activation of module must be one of {known}, got {type(layer).__name__}.")
+    return _activation(names[type(layer)])
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Arrays and named settings of a safetensors or npz file."""
+    if not path.is_file():
+        raise FileError(f"{path} does not exist; give a .safetensors or .npz file with arrays W and a.")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                given = {key: file[key] for key in file.files}
+            about = {key: str(given.pop(key)) for key in ("scaling", "activation") if key in given}
+            return {key: torch.from_numpy(value) for key, value in given.items() if value.dtype.kind in "fiu"}, about
+        from safetensors import safe_open
+
+        with safe_open(str(path), framework="pt") as opened:
+            return {key: opened.get_tensor(key) for key in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+    except Exception as error:  # zipfile, numpy and safetensors each have their own
+        raise FileError(f"{path} is not a readable .safetensors or .npz file: {error}.") from error

@@ -1,0 +1,126 @@
+"""What a search along the gradient ray found: the step, and how sure one can be of it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class FlipStatus(enum.IntEnum):
+    """What happens along a ray, in this order of precedence (spec 1.2)."""
+
+    BOUNDARY = 0
+    """f(x) = 0: the input is on the decision boundary; the step is 0 by convention."""
+    FLAT = 1
+    """The gradient is zero: there is no ray."""
+    FLIPPED = 2
+    """The prediction flips at the step given."""
+    NEVER = 3
+    """Proved: the sign never changes along the ray."""
+    NOT_FOUND = 4
+    """A search that is not exact saw no change as far as it looked."""
+
+
+class Certainty(enum.IntEnum):
+    """How a status and step are known."""
+
+    EXACT = 0
+    """In closed form on a linear piece: the first flip, up to rounding."""
+    CERTIFIED_FIRST = 1
+    """Bracketed, and a bound on the curvature excludes any earlier flip."""
+    BRACKETED = 2
+    """A sign change was bracketed; an earlier one is not excluded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Flip:
+    """The smallest steps along the gradient that flip a batch of predictions.
+
+    Attributes:
+        step: s*, the multiple of the gradient; inf where there is no flip, 0 on the boundary.
+        gradient_norm: |g|.
+        input_norm: |x|.
+        value: f(x).
+        status: A `FlipStatus` code per input.
+        certainty: A `Certainty` code per input.
+        lower: Left end of the linear piece, or of the bracket, that holds the step.
+        upper: Its right end; inf for the last piece.
+        method: How it was computed.
+
+    Shape:
+        `(n,)` each but `method`.
+    """
+
+    step: Float[Tensor, " n"]
+    gradient_norm: Float[Tensor, " n"]
+    input_norm: Float[Tensor, " n"]
+    value: Float[Tensor, " n"]
+    status: Int8[Tensor, " n"]
+    certainty: Int8[Tensor, " n"]
+    lower: Float[Tensor, " n"]
+    upper: Float[Tensor, " n"]
+    method: str
+
+    def __len__(self) -> int:
+        """Number of inputs."""
+        return len(self.step)
+
+    @property
+    def perturbation(self) -> Float[Tensor, " n"]:
+        """|x(s*) - x| = s* |g|, in the units of the input; inf where there is no flip."""
+        # inf * 0 of a flat point is inf: no step flips it
+        return torch.where(self.step.isinf(), torch.inf, self.step * self.gradient_norm)
+
+    @property
+    def relative(self) -> Float[Tensor, " n"]:
+        """rho = |x(s*) - x| / |x|, the scale-free number; inf where there is no flip or x = 0."""
+        boundary = self.status == FlipStatus.BOUNDARY
+        return torch.where(boundary, 0.0, self.perturbation / self.input_norm)
+
+    def at(self, epsilon: float | Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Robust share at a budget: of the batch, how much a single gradient step of norm <= epsilon does not flip.
+
+        Args:
+            epsilon: One budget or many, L2 norms of the perturbation in the units of the input.
+
+        Returns:
+            Shares in [0, 1], in the shape of epsilon.
+        """
+        budgets = torch.as_tensor(epsilon, dtype=torch.float64, device=self.step.device)
+        flipped = self.perturbation.sort().values
+        return 1 - torch.searchsorted(flipped, budgets.contiguous(), right=True).to(torch.float64) / max(1, len(self))
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row per input, with status and certainty by name.
+
+        Returns:
+            A polars data frame.
+        """
+        import polars as pl
+
+        columns = ("step", "perturbation", "relative", "gradient_norm", "value")
+        frame = {name: getattr(self, name).cpu().numpy() for name in columns}
+        frame["status"] = [FlipStatus(code).name.lower() for code in self.status.tolist()]
+        frame["certainty"] = [Certainty(code).name.lower() for code in self.certainty.tolist()]
+        return pl.DataFrame(frame)
+
+    @staticmethod
+    def join(parts: list[Flip]) -> Flip:
+        """The flips of several batches as one.
+
+        Args:
+            parts: At least one.
+
+        Returns:
+            Them all, in order.
+        """
+        columns = [field.name for field in fields(Flip) if field.name != "method"]
+        return Flip(**{name: torch.cat([getattr(part, name) for part in parts]) for name in columns}, method=parts[0].method)
