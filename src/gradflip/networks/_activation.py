@@ -27,6 +27,7 @@ class Activation:
         kinks: For a piecewise-linear sigma, the points at which the slope changes, increasing.
         slopes: For a piecewise-linear sigma, the slope left of, between and right of the kinks; one more than kinks.
             `None` says that sigma is smooth.
+        lipschitz: A bound on |sigma'|, if one is known; for a piecewise-linear sigma its steepest slope.
         curvature: For a smooth sigma, a bound on |sigma''|, if one is known.
 
     Raises:
@@ -38,6 +39,7 @@ class Activation:
     derivative: Callable[[Tensor], Tensor]
     kinks: tuple[float, ...] = ()
     slopes: tuple[float, ...] | None = None
+    lipschitz: float | None = None
     curvature: float | None = None
 
     def __post_init__(self) -> None:
@@ -62,6 +64,7 @@ class Activation:
                     f"activation {self.name!r} states slope {slope} between {edges[i]} and {edges[i + 1]}, "
                     f"but its function rises by {seen:.6g} there."
                 )
+        object.__setattr__(self, "lipschitz", max(abs(slope) for slope in self.slopes))
 
     @property
     def piecewise_linear(self) -> bool:
@@ -73,11 +76,6 @@ class Activation:
         """Whether sigma(c z) = c sigma(z) for every c > 0, so that what holds in the ball holds in its cone (3.1)."""
         at_zero = float(self.function(torch.zeros((), dtype=torch.float64)))
         return self.piecewise_linear and all(kink == 0 for kink in self.kinks) and at_zero == 0
-
-    @property
-    def lipschitz(self) -> float | None:
-        """The largest |slope| of a piecewise-linear sigma; `None` for a smooth one."""
-        return None if self.slopes is None else max(abs(slope) for slope in self.slopes)
 
     def __call__(self, z: Tensor) -> Tensor:
         """sigma(z), elementwise."""
@@ -111,18 +109,27 @@ ACTIVATIONS: dict[str, Activation] = {
         _leaky_relu(0.01),
         Activation("abs", torch.abs, torch.sign, kinks=(0.0,), slopes=(-1.0, 1.0)),
         Activation("identity", lambda z: z, torch.ones_like, slopes=(1.0,)),
-        # The curvature bounds are the maxima of |sigma''|, each by setting sigma''' to zero.
-        Activation("tanh", torch.tanh, lambda z: 1 - torch.tanh(z) ** 2, curvature=4 / (3 * math.sqrt(3))),
+        # The bounds are the maxima of |sigma'| and |sigma''|, where the next derivative is zero.
+        Activation(
+            "tanh", torch.tanh, lambda z: 1 - torch.tanh(z) ** 2, lipschitz=1.0, curvature=4 / (3 * math.sqrt(3))
+        ),
         Activation(
             "erf",
             torch.erf,
             lambda z: 2 / math.sqrt(math.pi) * torch.exp(-z * z),
+            lipschitz=2 / math.sqrt(math.pi),
             curvature=2 * math.sqrt(2 / (math.pi * math.e)),
         ),
-        Activation("gelu", torch.nn.functional.gelu, _gelu_derivative, curvature=2 / math.sqrt(2 * math.pi)),
-        Activation("softplus", torch.nn.functional.softplus, torch.sigmoid, curvature=0.25),
-        Activation("swish", torch.nn.functional.silu, _swish_derivative, curvature=0.5),
-        Activation("sin", torch.sin, torch.cos, curvature=1.0),
+        Activation(
+            "gelu",
+            torch.nn.functional.gelu,
+            _gelu_derivative,
+            lipschitz=0.5 * (1 + math.erf(1)) + math.exp(-1) / math.sqrt(math.pi),
+            curvature=2 / math.sqrt(2 * math.pi),
+        ),
+        Activation("softplus", torch.nn.functional.softplus, torch.sigmoid, lipschitz=1.0, curvature=0.25),
+        Activation("swish", torch.nn.functional.silu, _swish_derivative, lipschitz=1.1, curvature=0.5),
+        Activation("sin", torch.sin, torch.cos, lipschitz=1.0, curvature=1.0),
     )
 }
 

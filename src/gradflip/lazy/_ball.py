@@ -1,0 +1,250 @@
+"""The lazy regime B_(2,inf)(W_0, C0 / sqrt m): every neuron within C0 / sqrt m of where it started."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gradflip._errors import UsageError
+from gradflip.networks import TwoLayer
+
+
+class ConeDistance(NamedTuple):
+    """The scale c > 0 at which c W comes closest to the centre, and how close."""
+
+    distance: float
+    scale: float
+
+
+class LazyBall:
+    """All networks each of whose neurons is within a radius of its start: max_j |w_j - w_(j,0)|_2 <= C0 / sqrt(m).
+
+    With biases the rows are those of [W, b]. The ball is defined in `unit` scaling; a `sqrt-d` network is converted, wherever one is
+    given. Top weights and output bias are not trained: networks that differ in them are in no common ball.
+
+    Args:
+        network0: The initialisation, the centre.
+        C0: The constant; the radius is C0 / sqrt(m).
+        radius: The radius itself, instead of C0.
+
+    Attributes:
+        network0: The centre, in `unit` scaling.
+        C0: The constant C0.
+        radius: The radius.
+
+    Raises:
+        UsageError: If C0 or radius is not a positive finite number, or both are given.
+
+    Source: Wang et al. (2022), Definition 2.1; spec 3.1.
+    """
+
+    __slots__ = ("C0", "network0", "radius")
+
+    def __init__(self, network0: TwoLayer, C0: float | None = None, *, radius: float | None = None) -> None:
+        """Fix the centre and the size."""
+        if C0 is not None and radius is not None:
+            raise UsageError("give C0 or radius, not both; the radius is C0 / sqrt(width).")
+        given, name = (radius, "radius") if radius is not None else (10.0 if C0 is None else C0, "C0")
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+            raise UsageError(f"{name} must be positive and finite, got {given}.")
+        self.network0 = network0.rescale("unit")
+        root = math.sqrt(network0.width)
+        self.radius = float(given) if radius is not None else given / root
+        self.C0 = given * root if radius is not None else float(given)
+
+    def __repr__(self) -> str:
+        return f"LazyBall(C0={self.C0:g}, radius={self.radius:g}, width={self.network0.width}, dim={self.network0.dim})"
+
+    def deviations(self, network: TwoLayer) -> Float[Tensor, " m"]:
+        """How far each neuron is from its start, |w_j - w_(j,0)|, in float64 and `unit` scaling.
+
+        Args:
+            network: A network of the centre's shape.
+
+        Returns:
+            One distance per neuron.
+
+        Raises:
+            UsageError: If the network cannot be compared with the centre.
+
+        Shape:
+            `(m,)`.
+        """
+        moved = rows(self._comparable(network))
+        return torch.linalg.vector_norm(moved - rows(self.network0), dim=1)
+
+    def deviation(self, network: TwoLayer) -> float:
+        """max_j |w_j - w_(j,0)|, the distance in which the ball is round.
+
+        Args:
+            network: A network of the centre's shape.
+
+        Returns:
+            The distance; the network is in the ball where it is at most `radius`.
+        """
+        return float(self.deviations(network).max())
+
+    def contains(self, network: TwoLayer) -> bool:
+        """Whether the network is in the lazy regime: `deviation(network) <= radius`.
+
+        Args:
+            network: A network of the centre's shape.
+
+        Returns:
+            True if it is.
+        """
+        return self.deviation(network) <= self.radius
+
+    def project(self, network: TwoLayer) -> TwoLayer:
+        """The nearest network in the ball: neurons outside are drawn back onto its surface, the others stay untouched.
+
+        The result is inside as `contains` sees it: rows are drawn in by their own rounding.
+
+        Args:
+            network: A network of the centre's shape.
+
+        Returns:
+            A network in the scaling and type of the one given; the same one if it is inside.
+        """
+        unit = self._comparable(network)
+        now, start = rows(unit), rows(self.network0)
+        offset = now - start
+        distance = torch.linalg.vector_norm(offset, dim=1)
+        outside = distance > self.radius
+        if not bool(outside.any()):
+            return network
+        # rounding of a row to the network's type (a few times: the scaling may round too) moves it by eps |w|
+        slack = 4 * torch.finfo(unit.W.dtype).eps * torch.linalg.vector_norm(now, dim=1)
+        target = (self.radius - slack).clamp(min=0.0)
+        factor = torch.where(outside, target / distance, 1.0)
+        drawn = torch.where(outside[:, None], start + factor[:, None] * offset, now)
+        projected = with_rows(unit, drawn)
+        return projected.rescale(network.scaling)
+
+    def cone_distance(self, network: TwoLayer) -> ConeDistance:
+        """The distance of the network's ray { c W : c > 0 } from the centre: min over c of max_j |c w_j - w_(j,0)|.
+
+        ReLU networks without output bias are positively homogeneous, so what holds on the ball for sign f, s*|g| and rho holds for
+        every network with `cone_distance(network).distance <= radius`. The maximum of parabolas in c is minimised exactly:
+        each step solves the two parabolas that are active on either side, and ends when no other lies above.
+
+        Args:
+            network: A network of the centre's shape.
+
+        Returns:
+            The distance and the scale c that attains it (0 if the minimum is only approached as c -> 0).
+
+        Raises:
+            UsageError: If the network is not positively homogeneous, so that its cone says nothing.
+
+        Source: Wang et al. (2022), Figure 1; spec 3.1.
+        """
+        if not network.activation.homogeneous:
+            raise UsageError(f"the cone needs a positively homogeneous activation, got {network.activation.name!r}.")
+        if network.output_bias:
+            raise UsageError(f"the cone needs a network without output bias, got {network.output_bias}.")
+        moved, start = rows(self._comparable(network)), rows(self.network0)
+        scale = _lowest_maximum(moved, moved - start)
+        return ConeDistance(float(torch.linalg.vector_norm(scale * moved - start, dim=1).max()), scale)
+
+    def _comparable(self, network: TwoLayer) -> TwoLayer:
+        """The network in `unit` scaling, if it differs from the centre in W and b at most."""
+        unit, centre = network.rescale("unit"), self.network0
+        if unit.W.shape != centre.W.shape:
+            raise UsageError(
+                f"the network must have the shape of the ball's centre, {tuple(centre.W.shape)}, got {tuple(unit.W.shape)}."
+            )
+        if (unit.bias is None) != (centre.bias is None):
+            raise UsageError("the network and the ball's centre must both have biases or both have none.")
+        if not torch.equal(unit.a.to(torch.float64), centre.a.to(torch.float64)):
+            raise UsageError("the network must have the top weights of the ball's centre: they are not trained.")
+        return unit
+
+
+def rows(network: TwoLayer) -> Float[Tensor, "m k"]:
+    """What is trained, one row per neuron: W, or [W, b] where there are biases.
+
+    Args:
+        network: A network.
+
+    Returns:
+        W in float64, with the biases as a last column.
+
+    Shape:
+        `(m, d)` or `(m, d + 1)`.
+    """
+    W = network.W.to(torch.float64)
+    return W if network.bias is None else torch.cat([W, network.bias.to(torch.float64)[:, None]], dim=1)
+
+
+def with_rows(network: TwoLayer, trained: Float[Tensor, "m k"]) -> TwoLayer:
+    """The network with other first-layer weights and biases, rounded to its type.
+
+    Args:
+        network: Gives everything else.
+        trained: As `rows` gives them.
+
+    Returns:
+        A network.
+    """
+    trained = trained.to(network.W.dtype)
+    bias = None if network.bias is None else trained[:, -1].contiguous()
+    W = trained if bias is None else trained[:, :-1].contiguous()
+    return TwoLayer(W, network.a, bias, network.output_bias, network.activation, network.scaling)
+
+
+def _lowest_maximum(moved: Tensor, offset: Tensor) -> float:
+    """The c >= 0 that minimises max_j |c w_j - w_(j,0)|; finitely many parabolas, so finitely many steps.
+
+    In t = c - 1 the square is |w_j|^2 t^2 + 2 t w_j . (w_j - w_(j,0)) + |w_j - w_(j,0)|^2: no cancellation near the ball.
+    """
+    A, B, D = (moved * moved).sum(1), -(moved * offset).sum(1), (offset * offset).sum(1)
+
+    def active(t: float) -> tuple[int, float]:
+        """A parabola that attains the maximum at t, and its derivative there."""
+        j = int(((A * t - 2 * B) * t + D).argmax())
+        return j, float(2 * (A[j] * t - B[j]))
+
+    low = -1.0
+    high = float(torch.where(A > 0, B / A, low).max())  # right of every vertex the maximum rises
+    left, falling = active(low)
+    right, rising = active(high)
+    if falling >= 0 or high <= low:
+        return 0.0
+    if rising < 0:
+        return 1 + high
+    t = low
+    for _ in range(len(A) + 100):
+        t = _lowest_of_two(A, B, D, left, right, low, high)
+        j, slope = active(t)
+        if j in (left, right) or not low < t < high:
+            break
+        if slope < 0:
+            left, low = j, t
+        else:
+            right, high = j, t
+    return 1 + t
+
+
+def _lowest_of_two(A: Tensor, B: Tensor, D: Tensor, i: int, j: int, low: float, high: float) -> float:
+    """Where max(parabola i, parabola j) is lowest on [low, high]; i falls at low, j rises at high."""
+    candidates = [float(B[k] / A[k]) for k in (i, j) if float(A[k]) > 0]
+    p, q, r = float(A[i] - A[j]), float(-2 * (B[i] - B[j])), float(D[i] - D[j])
+    discriminant = q * q - 4 * p * r
+    if p == 0 and q != 0:
+        candidates.append(-r / q)
+    elif p != 0 and discriminant >= 0:
+        root = -0.5 * (q + math.copysign(math.sqrt(discriminant), q))
+        candidates.append(root / p)
+        if root != 0:
+            candidates.append(r / root)
+    inside = [c for c in candidates if low <= c <= high] or [0.5 * (low + high)]
+
+    def height(c: float) -> float:
+        return max(float((A[k] * c - 2 * B[k]) * c + D[k]) for k in (i, j))
+
+    return min(inside, key=height)

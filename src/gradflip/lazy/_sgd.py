@@ -1,0 +1,330 @@
+"""Standard training inside the lazy regime: mini-batch SGD on the logistic loss, stopped at the surface of a ball."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gradflip._errors import UsageError
+from gradflip._seeds import generator
+from gradflip.lazy._ball import LazyBall, with_rows
+from gradflip.lazy._history import Recorder
+from gradflip.networks import TwoLayer
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Check = Literal["step", "epoch"]
+Keep = Literal["inside", "outside"]
+Shuffle = Literal["every-epoch", "once"]
+
+
+class StopReason(enum.Enum):
+    """Why a training stopped."""
+
+    LEFT_BALL = "left-ball"
+    """An iterate was outside the ball."""
+    MAX_EPOCHS = "max-epochs"
+    """All epochs were run and no iterate that was looked at left the ball."""
+    DIVERGED = "diverged"
+    """The loss was not finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A trained network and how it came about.
+
+    Attributes:
+        network: The network returned: by default the last iterate inside the ball.
+        history: A row per epoch, before the first and at the end (see `gradflip.lazy.Recorder` for the columns).
+        stopped_because: Why training stopped.
+        steps: SGD steps behind `network`.
+        epochs: The same in epochs, a fraction where it stopped within one.
+        deviation: max_j |w_j - w_(j,0)| of `network`, `unit` scaling.
+        left_at: The same for the first iterate seen outside the ball; `None` if none was.
+    """
+
+    network: TwoLayer
+    history: pl.DataFrame
+    stopped_because: StopReason
+    steps: int
+    epochs: float
+    deviation: float
+    left_at: float | None
+
+
+def train(
+    network0: TwoLayer,
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, " n"],
+    *,
+    ball: LazyBall | None = None,
+    lr: float = 0.1,
+    batch_size: int = 64,
+    max_epochs: int = 1000,
+    check: Check = "step",
+    keep: Keep = "inside",
+    shuffle: Shuffle = "every-epoch",
+    seed: int = 0,
+    test: tuple[Float[Tensor, "k d"], Float[Tensor, " k"]] | None = None,
+    record_every: int = 1,
+    progress: Callable[[float], None] | None = None,
+) -> Fit:
+    """Train W (and b) by SGD on log(1 + exp(-y f)) until an iterate leaves the ball.
+
+    The top weights and the output bias stay as they are. A `sqrt-d` network is trained in `unit` scaling, on x / sqrt(d), and
+    returned in its own: `lr` means the same in both.
+
+    Args:
+        network0: The initialisation.
+        x: Training inputs.
+        y: Labels, -1 or +1.
+        ball: The ball that must not be left, around `network0`; `None` for none.
+        lr: Learning rate.
+        batch_size: Examples a step.
+        max_epochs: Passes over the data at most.
+        check: Whether the ball is checked after every step (the paper's text) or once an epoch (its published runs).
+        keep: Whether the last iterate inside the ball that was looked at is returned, or the first outside (published runs).
+        shuffle: New batches every epoch, or one order for all (published runs).
+        seed: Seed of the order of the examples.
+        test: Inputs and labels whose error the history records.
+        record_every: Epochs between two rows of the history; more than 1 where an epoch is only a few steps.
+        progress: Called with the share of `max_epochs` done.
+
+    Returns:
+        A `Fit`.
+
+    Raises:
+        UsageError: If a shape, a label or a setting is not as stated.
+
+    Shape:
+        x `(n, d)`, y `(n,)`. Two matrix products a step; the check costs next to nothing (`train_through`).
+
+    Source: Wang et al. (2022), Section 5.1; spec 3.3.
+    """
+    balls = [] if ball is None else [ball]
+    fits = train_through(
+        network0, x, y, balls=balls, lr=lr, batch_size=batch_size, max_epochs=max_epochs, check=check, keep=keep,
+        shuffle=shuffle, seed=seed, test=test, record_every=record_every, progress=progress,
+    )  # fmt: skip
+    return fits[0]
+
+
+def train_through(
+    network0: TwoLayer,
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, " n"],
+    *,
+    balls: Sequence[LazyBall],
+    lr: float = 0.1,
+    batch_size: int = 64,
+    max_epochs: int = 1000,
+    check: Check = "step",
+    keep: Keep = "inside",
+    shuffle: Shuffle = "every-epoch",
+    seed: int = 0,
+    test: tuple[Float[Tensor, "k d"], Float[Tensor, " k"]] | None = None,
+    record_every: int = 1,
+    progress: Callable[[float], None] | None = None,
+) -> list[Fit]:
+    """One trajectory through several balls around one initialisation: the `Fit` that `train` gives for each of them.
+
+    The check after every step is exact and nearly free. In one step neuron j moves by at most
+    (lr / sqrt m) |a_j| sup|sigma'| sum_i |c_i| |x_i|, c the derivative of the mean loss; the sum of these since the last
+    look bounds the deviation, and only where it passes the radius is the deviation computed.
+
+    Args:
+        network0: The initialisation.
+        x: Training inputs.
+        y: Labels, -1 or +1.
+        balls: The balls, all around `network0`; without any, one `Fit` of the whole training.
+        lr: Learning rate.
+        batch_size: Examples a step.
+        max_epochs: Passes over the data at most.
+        check: As for `train`.
+        keep: As for `train`.
+        shuffle: As for `train`.
+        seed: Seed of the order of the examples.
+        test: Inputs and labels whose error the history records.
+        record_every: Epochs between two rows of the history; more than 1 where an epoch is only a few steps.
+        progress: Called with the share of `max_epochs` done.
+
+    Returns:
+        A `Fit` for each ball, in the order given.
+
+    Raises:
+        UsageError: If a shape, a label or a setting is not as stated.
+
+    Shape:
+        x `(n, d)`, y `(n,)`.
+    """
+    unit = network0.rescale("unit")
+    factor = 1.0 if network0.scaling == "unit" else 1 / math.sqrt(network0.dim)
+    _check_settings(lr, batch_size, max_epochs, record_every, check, keep, shuffle)
+    for ball in balls:
+        if ball.deviation(unit) != 0:
+            raise UsageError("each ball must be around network0; build it as LazyBall(network0, C0).")
+    points, labels = _examples(unit, x, y, "x", "y")
+    test_points, test_labels = _examples(unit, *test, "test x", "test y") if test else (None, None)
+    if test_points is not None:
+        test_points = test_points * factor
+    descent = _Descent(unit, points * factor, labels, lr)
+    recorder = Recorder(unit, descent.points, descent.labels, test_points, test_labels)
+
+    order = sorted(range(len(balls)), key=lambda i: balls[i].radius)
+    fits: dict[int, Fit] = {}
+
+    def finish(i: int, trained: Tensor, why: StopReason, steps: int, left_at: float | None) -> None:
+        network = with_rows(unit, trained)
+        epochs = steps / descent.steps_an_epoch(batch_size)
+        seen = [row for row in recorder.rows if row["step"] <= steps]
+        final = [] if seen[-1]["step"] == steps else [recorder.row(epochs, steps, trained, None)]
+        history = recorder.frame([*seen, *final])
+        deviation = descent.deviation(trained)
+        fits[i] = Fit(network.rescale(network0.scaling), history, why, steps, epochs, deviation, left_at)
+
+    draw = generator(seed, "batches")
+    permutation = torch.randperm(len(labels), generator=draw)
+    inside, inside_steps = descent.trained.clone(), 0  # the last iterate looked at, in all balls still open
+    bound, step = 0.0, 0
+    recorder.add(0.0, 0, descent.trained, None)
+    for epoch in range(max_epochs):
+        if shuffle == "every-epoch" and epoch:
+            permutation = torch.randperm(len(labels), generator=draw)
+        loss_sum, errors = 0.0, 0
+        for batch in permutation.split(batch_size):
+            radius = balls[order[0]].radius if order else math.inf
+            gradient = descent.gradient(batch.to(labels.device))
+            if not math.isfinite(gradient.loss):
+                for i in order or [0]:
+                    finish(i, inside, StopReason.DIVERGED, inside_steps, None)
+                return [fits[i] for i in sorted(fits)]
+            loss_sum += gradient.loss * len(batch)
+            errors += gradient.errors
+            look = check == "step" and bound + gradient.reach > radius
+            if look:
+                inside.copy_(descent.trained)
+                inside_steps = step
+            descent.move(gradient)
+            step += 1
+            bound += gradient.reach
+            if look:
+                bound = descent.deviation()
+                while order and bound > balls[order[0]].radius:
+                    chosen, steps = (inside, inside_steps) if keep == "inside" else (descent.trained, step)
+                    finish(order.pop(0), chosen, StopReason.LEFT_BALL, steps, bound)
+                if balls and not order:
+                    return [fits[i] for i in sorted(fits)]
+        if (epoch + 1) % record_every == 0:
+            recorder.add(epoch + 1.0, step, descent.trained, (loss_sum / len(labels), errors / len(labels)))
+        if check == "epoch":
+            now = descent.deviation()
+            while order and now > balls[order[0]].radius:
+                chosen, steps = (inside, inside_steps) if keep == "inside" else (descent.trained, step)
+                finish(order.pop(0), chosen, StopReason.LEFT_BALL, steps, now)
+            if balls and not order:
+                return [fits[i] for i in sorted(fits)]
+        if check == "epoch" or not balls:
+            inside.copy_(descent.trained)
+            inside_steps = step
+        if progress:
+            progress((epoch + 1) / max_epochs)
+    for i in order or [0]:
+        finish(i, descent.trained, StopReason.MAX_EPOCHS, step, None)
+    return [fits[i] for i in sorted(fits)]
+
+
+@dataclass(frozen=True)
+class _Gradient:
+    """One step's gradient in factored form: W moves by -(lr / sqrt m) (coefficients)^T inputs."""
+
+    coefficients: Tensor
+    inputs: Tensor
+    loss: float
+    errors: int
+    reach: float
+
+
+class _Descent:
+    """The mutable state of one trajectory: the trained rows [W, b], and buffers that live as long as it does."""
+
+    def __init__(self, network: TwoLayer, x: Tensor, y: Tensor, lr: float) -> None:
+        self.network, self.labels = network, y
+        ones = x.new_ones(len(x), 1)
+        self.points = x if network.bias is None else torch.cat([x, ones], dim=1)
+        self.start = network.W if network.bias is None else torch.cat([network.W, network.bias[:, None]], dim=1)
+        self.trained = self.start.clone()
+        self._buffer = torch.empty_like(self.start)
+        self._rate = lr / math.sqrt(network.width)
+        lipschitz = network.activation.lipschitz
+        self._steepness = math.inf if lipschitz is None else float(network.a.abs().max()) * lipschitz
+        self._lengths = torch.linalg.vector_norm(self.points, dim=1)
+        # each entry of W rounds by half a unit in the last place a step; products in addmm err by far less than 1e-5
+        largest = float(torch.linalg.vector_norm(self.start, dim=1).max())
+        self._rounding = 2 * torch.finfo(network.W.dtype).eps * largest
+
+    def steps_an_epoch(self, batch_size: int) -> int:
+        return math.ceil(len(self.labels) / batch_size)
+
+    def gradient(self, batch: Tensor) -> _Gradient:
+        network, sigma = self.network, self.network.activation
+        inputs, y = self.points[batch], self.labels[batch]
+        u = inputs @ self.trained.mT
+        f = sigma(u) @ network.a / math.sqrt(network.width) + (network.output_bias or 0.0)
+        margin = y * f
+        loss = float(torch.nn.functional.softplus(-margin).mean())
+        c = -y * torch.sigmoid(-margin) / len(y)
+        coefficients = sigma.derivative(u).mul_(network.a).mul_(c[:, None])
+        pull = float((c.abs() * self._lengths[batch]).sum(dtype=torch.float64))
+        reach = self._rate * self._steepness * pull * (1 + 1e-5) + self._rounding if pull else self._rounding
+        return _Gradient(coefficients, inputs, loss, int((margin <= 0).sum()), reach)
+
+    def move(self, gradient: _Gradient) -> None:
+        self.trained.addmm_(gradient.coefficients.mT, gradient.inputs, alpha=-self._rate)
+
+    def deviation(self, trained: Tensor | None = None) -> float:
+        """max_j |w_j - w_(j,0)|: all rows in the network's type, the largest again in float64."""
+        trained = self.trained if trained is None else trained
+        distances = torch.linalg.vector_norm(torch.sub(trained, self.start, out=self._buffer), dim=1)
+        largest = distances >= (1 - 1e-4) * distances.max()
+        moved = trained[largest].to(torch.float64) - self.start[largest].to(torch.float64)
+        return float(torch.linalg.vector_norm(moved, dim=1).max())
+
+
+def _examples(network: TwoLayer, x: Tensor, y: Tensor, x_name: str, y_name: str) -> tuple[Tensor, Tensor]:
+    """Checked inputs and labels in the type of the network."""
+    if x.ndim != 2 or x.shape[1] != network.dim or not len(x):
+        raise UsageError(f"{x_name} must have shape (n, {network.dim}) with n at least 1, got {tuple(x.shape)}.")
+    if y.shape != x.shape[:1]:
+        raise UsageError(f"{y_name} must have one label per row of {x_name}, {len(x)}, got shape {tuple(y.shape)}.")
+    if x.device != network.W.device or y.device != network.W.device:
+        raise UsageError(f"{x_name} and {y_name} must be on the device of the network, {network.W.device}.")
+    if not bool(torch.isfinite(x).all()):
+        raise UsageError(f"{x_name} must be finite, got {int((~torch.isfinite(x)).sum())} NaN or infinite entries.")
+    wrong = y[(y != 1) & (y != -1)]
+    if len(wrong):
+        raise UsageError(f"{y_name} must hold only -1 and +1, got {float(wrong[0]):g}.")
+    return x.detach().to(network.W.dtype), y.detach().to(network.W.dtype)
+
+
+def _check_settings(
+    lr: float, batch_size: int, max_epochs: int, record_every: int, check: str, keep: str, shuffle: str
+) -> None:
+    if not 0 < lr < math.inf:
+        raise UsageError(f"lr must be positive and finite, got {lr}.")
+    counts = (("batch_size", batch_size, 1), ("max_epochs", max_epochs, 0), ("record_every", record_every, 1))
+    for name, count, least in counts:
+        if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            raise UsageError(f"{name} must be an integer >= {least}, got {count!r}.")
+    for name, given, known in (
+        ("check", check, get_args(Check)), ("keep", keep, get_args(Keep)), ("shuffle", shuffle, get_args(Shuffle)),
+    ):  # fmt: skip
+        if given not in known:
+            raise UsageError(f"{name} must be {' or '.join(map(repr, known))}, got {given!r}.")
