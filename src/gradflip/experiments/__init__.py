@@ -1,0 +1,12 @@
+"""The experiments of the papers as data: a question, a grid of cells, one pure function cell -> rows, how it is drawn.
+
+Nothing here imports torch: declarations are read by the command line; the measures are imported by the workers.
+"""
+
+from gradflip.experiments._experiment import Experiment, LazyGrid, Settings
+from gradflip.experiments._registry import EXPERIMENTS, named
+from gradflip.experiments._run import Outcome, Plan, folder_settings, plan, run
+
+__all__ = [
+    "EXPERIMENTS", "Experiment", "LazyGrid", "Outcome", "Plan", "Settings", "folder_settings", "named", "plan", "run",
+]  # fmt: skip

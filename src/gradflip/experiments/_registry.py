@@ -1,0 +1,33 @@
+"""The experiments there are, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradflip._errors import unknown
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments.wang2022_fig2 import WANG2022_FIG2
+from gradflip.experiments.wang2022_fig3 import WANG2022_FIG3
+
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (WANG2022_FIG2, WANG2022_FIG3)}
+
+
+def named(names: Sequence[str]) -> list[Experiment]:
+    """The experiments of these names; a paper's name, such as `wang2022`, stands for all of its experiments.
+
+    Args:
+        names: At least one.
+
+    Returns:
+        Experiments, each once, in the order of the registry.
+
+    Raises:
+        UsageError: If there is no such experiment; the nearest name is given.
+    """
+    wanted: set[str] = set()
+    for name in names:
+        family = {known for known in EXPERIMENTS if known.split("-", 1)[0] == name}
+        if name not in EXPERIMENTS and not family:
+            raise unknown("experiment", name, EXPERIMENTS)
+        wanted |= family or {name}
+    return [experiment for name, experiment in EXPERIMENTS.items() if name in wanted]

@@ -1,0 +1,165 @@
+"""A run: what is to be computed, the folder it goes to, and the tables made from it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from gradflip._errors import FileError
+from gradflip._version import __version__
+from gradflip.experiments._experiment import Experiment, Settings
+from gradflip.experiments._lazy_cells import VERSION, merged
+from gradflip.experiments._registry import named
+from gradflip.sweep import Cell, Progress, RunFolder, RunSummary, run_cells
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will compute.
+
+    Attributes:
+        experiments: Which experiments it serves.
+        settings: The user's choice.
+        cells: What is computed, each trajectory once.
+    """
+
+    experiments: tuple[Experiment, ...]
+    settings: Settings
+    cells: tuple[Cell, ...]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What `spec.toml` holds: everything that decides the rows."""
+        chosen = self.settings.model_dump(exclude_none=True) | {"classes": list(self.settings.classes)}
+        return {
+            "experiments": [experiment.name for experiment in self.experiments],
+            "settings": chosen,
+            "versions": {"gradflip": __version__, "lazy-flip": VERSION},
+        }
+
+    @property
+    def default_folder(self) -> Path:
+        """Where the run goes if nothing is said."""
+        names = [experiment.name for experiment in self.experiments]
+        shown = "+".join(names) if len(names) <= 3 else f"{names[0]}+{len(names) - 1}-more"
+        protocol = "-published" if self.settings.protocol == "published" else ""
+        return Path("runs") / f"{shown}-{self.settings.data}-{self.settings.preset}{protocol}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run.
+
+    Attributes:
+        folder: Where everything is.
+        summary: How many cells were computed, and which failed.
+        rows: Rows in the table.
+    """
+
+    folder: RunFolder
+    summary: RunSummary
+    rows: int
+
+
+def plan(names: Sequence[str], settings: Settings) -> Plan:
+    """What a run of these experiments computes; trajectories that several of them need are computed once.
+
+    Args:
+        names: Experiments or papers.
+        settings: The user's choice.
+
+    Returns:
+        A plan.
+
+    Raises:
+        UsageError: If there is no such experiment.
+    """
+    experiments = named(names)
+    cells = merged([cell for experiment in experiments for cell in experiment.cells(settings)])
+    return Plan(tuple(experiments), settings, tuple(cells))
+
+
+def run(
+    planned: Plan,
+    out: Path,
+    *,
+    workers: int = 1,
+    force: bool = False,
+    report: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Compute what is not yet in the folder, and write its tables.
+
+    Args:
+        planned: What.
+        out: The run folder; one that holds the same run is gone on with.
+        workers: Processes; each cell is computed on one thread whatever their number, so that rows are the same.
+        force: Throw away what is in the run folder.
+        report: Called with the progress.
+
+    Returns:
+        The folder and what happened.
+
+    Raises:
+        UsageError: If the folder holds another run.
+        FileError: If something cannot be read or written.
+        KeyboardInterrupt: If interrupted; what was computed is kept.
+    """
+    folder = RunFolder.create(out, planned.spec, force=force)
+    folder.write_env(environment())
+    summary = run_cells(planned.cells, folder, workers=workers, report=report)
+    rows = folder.write_tables(planned.cells)
+    return Outcome(folder, summary, rows)
+
+
+def folder_settings(folder: RunFolder) -> Plan:
+    """The plan that a run folder was made by, read back from its `spec.toml`.
+
+    Args:
+        folder: A run folder.
+
+    Returns:
+        Its plan.
+
+    Raises:
+        FileError: If this version of gradflip cannot read it.
+    """
+    try:
+        return plan(folder.spec["experiments"], Settings(**folder.spec["settings"]))
+    except (KeyError, TypeError, ValueError, pydantic.ValidationError) as error:
+        raise FileError(f"{folder.path / 'spec.toml'} is not of this version of gradflip: {error}.") from error
+
+
+def environment() -> dict[str, Any]:
+    """What the numbers may depend on besides the settings: versions and machine.
+
+    Returns:
+        JSON values by name.
+    """
+    packages = ("torch", "numpy", "scipy", "polars", "altair")
+    return {
+        "gradflip": __version__,
+        "python": sys.version.split()[0],
+        **{name: metadata.version(name) for name in packages},
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,19 @@
+"""Figure 3 of Wang et al. (2022): the flip against the input dimension, for several sizes of the lazy ball."""
+
+from gradflip.experiments._experiment import Experiment, LazyGrid
+from gradflip.experiments.wang2022_fig2 import SIZES
+
+WANG2022_FIG3 = Experiment(
+    name="wang2022-fig3",
+    title="Step, gradient and perturbation against d, by C0",
+    question="At width m = 1000, what changes when training may leave its start further, C0 = 10, 20, 30, 40?",
+    source="Wang, Ullah, Mianjy & Arora (2022), Figure 3",
+    curves="C0",
+    normalize=False,
+    bias=True,
+    grids={
+        "quick": LazyGrid((5, 8, 14, 20, 28), (1000,), (10, 20), seeds=3, max_epochs=20, min_steps=4000),
+        "standard": LazyGrid(SIZES, (1000,), (10, 20, 30, 40), seeds=3, max_epochs=200, min_steps=20_000),
+        "paper": LazyGrid(SIZES, (1000,), (10, 20, 30, 40), seeds=5, max_epochs=1000, min_steps=40_000),
+    },
+)
