@@ -5,8 +5,9 @@ Nothing here imports torch: declarations are read by the command line; the measu
 
 from gradflip.experiments._experiment import Experiment, LazyGrid, Settings
 from gradflip.experiments._registry import EXPERIMENTS, named
-from gradflip.experiments._run import Outcome, Plan, folder_settings, plan, run
+from gradflip.experiments._run import Outcome, Plan, environment, folder_settings, plan, prepare_data, run
 
 __all__ = [
-    "EXPERIMENTS", "Experiment", "LazyGrid", "Outcome", "Plan", "Settings", "folder_settings", "named", "plan", "run",
+    "EXPERIMENTS", "Experiment", "LazyGrid", "Outcome", "Plan", "Settings", "environment", "folder_settings", "named", "plan",
+    "prepare_data", "run",
 ]  # fmt: skip

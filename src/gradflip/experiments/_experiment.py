@@ -129,7 +129,7 @@ class Experiment:
         import polars as pl
 
         chosen = self.grid(settings)
-        wanted: dict[str, Any] = {"size": chosen.sizes, "width": chosen.widths, "C0": chosen.C0s}
+        wanted: dict[str, Any] = {"size": chosen.sizes, "width": chosen.widths, "C0": [float(C0) for C0 in chosen.C0s]}
         fixed = {"normalize": self.normalize, "bias": self.bias}
         keep = [pl.col(name).is_in(list(values)) for name, values in wanted.items()]
         return table.filter(*keep, *[pl.col(name) == value for name, value in fixed.items()])

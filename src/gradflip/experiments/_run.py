@@ -137,6 +137,24 @@ def folder_settings(folder: RunFolder) -> Plan:
         raise FileError(f"{folder.path / 'spec.toml'} is not of this version of gradflip: {error}.") from error
 
 
+def prepare_data(settings: Settings, data_dir: Path | None) -> None:
+    """Load the data once before any cell does: find them, fetch them if need be, and check them.
+
+    Args:
+        settings: Which data.
+        data_dir: Where to look; handed on to the workers as `$GRADFLIP_DATA`, so that no cell depends on a path.
+
+    Raises:
+        UsageError: If the classes do not exist.
+        FileError: If a file is missing, damaged, or cannot be fetched.
+    """
+    from gradflip.data import load_data
+
+    load_data(settings.data, settings.classes, data_dir=data_dir)
+    if data_dir is not None:
+        os.environ["GRADFLIP_DATA"] = str(data_dir.resolve())
+
+
 def environment() -> dict[str, Any]:
     """What the numbers may depend on besides the settings: versions and machine.
 

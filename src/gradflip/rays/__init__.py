@@ -1,9 +1,12 @@
 """A network and a batch of inputs -> the ray along the gradient -> the step that flips the prediction."""
 
-from gradflip.rays._bracketed import Bracketed
-from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._auto import flip
+from gradflip.rays._bracketed import Bracketed
+from gradflip.rays._files import flip_files
+from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._ray import Ray, gradient_ray
 
-__all__ = ["Bracketed", "Certainty", "Flip", "FlipStatus", "PiecewiseLinear", "Ray", "flip", "gradient_ray"]
+__all__ = [
+    "Bracketed", "Certainty", "Flip", "FlipStatus", "PiecewiseLinear", "Ray", "flip", "flip_files", "gradient_ray",
+]  # fmt: skip

@@ -1,0 +1,43 @@
+# Two commands do all the set-up: `make demo` and `make test`. Both work on a fresh machine with Python >= 3.11.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= runs/demo
+
+.PHONY: demo test lint types layers tests readme clean
+
+demo: $(VENV)/.installed
+	$(BIN)/gradflip run wang2022-fig2 wang2022-fig3 --data digits --preset quick --out $(DEMO)
+
+test: lint types layers tests readme
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed-dev
+	$(BIN)/lint-imports
+
+# shapes are checked by jaxtyping and beartype in this run, and only here
+tests: $(VENV)/.installed-dev
+	$(BIN)/coverage erase
+	$(BIN)/pytest -n 2 --cov --cov-report=term --jaxtyping-packages=gradflip,beartype.beartype
+
+readme: $(VENV)/.installed-dev
+	$(BIN)/python tests/readme_commands.py
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -1,0 +1,486 @@
+"""The command line: parse, call one library function, print. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast, get_args
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Toml
+
+from gradflip._errors import FileError, UsageError, unknown
+from gradflip._version import __version__
+
+if TYPE_CHECKING:
+    from cyclopts import ArgumentCollection
+    from rich.console import Console
+
+    from gradflip.experiments import Plan, Settings
+
+Preset = Literal["quick", "standard", "paper"]
+Protocol = Literal["text", "published"]
+Device = Literal["auto", "cpu", "cuda"]
+Quiet = Annotated[bool, Parameter(negative="")]
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+def _from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """`--config FILE.toml`: options not given on the command line are taken from the file."""
+    given = [token.value for argument in arguments if argument.name == "--config" for token in argument.tokens]
+    if not given:
+        return
+    path = Path(given[0])
+    if not path.is_file():
+        raise FileError(f"{path} does not exist; --config takes a TOML file with options of `run`, such as preset = 'quick'.")
+    try:
+        Toml(path, use_commands_as_keys=False)(app, commands, arguments)
+    except ValueError as error:
+        raise FileError(f"{path} is not TOML: {error}.") from error
+
+
+app = App(
+    name="gradflip",
+    help="How small a single step along the input gradient flips a network's prediction?",
+    version=__version__,
+    config=_from_file,
+    help_on_error=False,
+)
+app.register_install_completion_command()
+
+
+@app.command
+def run(
+    *names: str,
+    preset: Preset = "quick",
+    data: str = "digits",
+    classes: str = "0,1",
+    data_dir: Path | None = None,
+    protocol: Protocol = "text",
+    out: Path | None = None,
+    device: Device = "auto",
+    seeds: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    config: Path | None = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Run experiments and write a run folder: tables, figures and report.html. A run that was stopped is gone on with.
+
+    Parameters
+    ----------
+    names
+        Experiments, such as wang2022-fig2, or a paper, such as wang2022, for all of its experiments.
+    preset
+        How much: quick (3 minutes), standard (2 hours on 2 cores) or paper (a GPU).
+    data
+        digits (embedded), mnist, fashion-mnist or sphere.
+    classes
+        The two classes, the first labelled -1 and the second +1.
+    data_dir
+        Folder with the data files; also $GRADFLIP_DATA. MNIST is downloaded if no folder is named.
+    protocol
+        The paper's text, or its published scripts where they differ.
+    out
+        The run folder; by default runs/<experiments>-<data>-<preset>.
+    device
+        Where networks are trained.
+    seeds
+        How many initialisations, instead of the preset's number.
+    seed
+        The first seed.
+    workers
+        Processes, by default one per core. Rows do not depend on it.
+    config
+        TOML file with any of these options; the command line wins.
+    force
+        Replace what the run folder holds.
+    dry_run
+        Say what would be computed, and compute nothing.
+    quiet
+        No progress bar.
+    as_json
+        Print the outcome as JSON.
+    """
+    from gradflip.experiments import plan
+
+    _ = config  # read by _from_file before this is called
+    if not names:
+        raise UsageError(f"name at least one experiment; there are: {', '.join(_experiment_names())}.")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1, got {workers}.")
+    planned = plan(names, _settings(preset, data, classes, protocol, seeds, seed, device))
+    out = out or planned.default_folder
+    workers = workers or _cores()
+    if dry_run:
+        _say_plan(planned, out, as_json)
+        return 0
+    return _run(planned, out, workers, data_dir, force, quiet, as_json)
+
+
+@app.command(name="list")
+def list_experiments(*, as_json: Json = False) -> None:
+    """List the experiments.
+
+    Parameters
+    ----------
+    as_json
+        Print JSON.
+    """
+    from gradflip.experiments import EXPERIMENTS
+
+    if as_json:
+        print(json.dumps([{"name": e.name, "title": e.title, "source": e.source} for e in EXPERIMENTS.values()], indent=2))
+        return
+    _print_table(["name", "what it shows", "source"], [[e.name, e.title, e.source] for e in EXPERIMENTS.values()])
+
+
+@app.command
+def show(name: str, *, as_json: Json = False) -> None:
+    """Show what an experiment asks, and what each preset computes.
+
+    Parameters
+    ----------
+    name
+        An experiment.
+    as_json
+        Print JSON.
+    """
+    from dataclasses import asdict
+
+    from gradflip.experiments import EXPERIMENTS, named
+
+    if name not in EXPERIMENTS:
+        raise unknown("experiment", name, EXPERIMENTS)
+    experiment = named([name])[0]
+    if as_json:
+        print(json.dumps(asdict(experiment), indent=2))
+        return
+    console = _console()
+    console.print(f"[bold]{experiment.name}[/bold]  {experiment.title}\n{experiment.question}\nSource: {experiment.source}.")
+    rows = [
+        [preset, _listed(grid.sizes), _listed(grid.widths), _listed(grid.C0s), str(grid.seeds), str(grid.max_epochs)]
+        for preset, grid in experiment.grids.items()
+    ]
+    _print_table(["preset", "image sizes", "widths m", "C0", "seeds", "epochs at most"], rows)
+    console.print(f"gradflip run {experiment.name}", style="bold")
+
+
+@app.command
+def table(directory: Path, *, csv: Annotated[bool, Parameter(negative="")] = False, as_json: Json = False) -> None:
+    """Print the table of a run: a row per network.
+
+    Parameters
+    ----------
+    directory
+        A run folder.
+    csv
+        All columns, as CSV.
+    as_json
+        All columns, as JSON.
+    """
+    import polars as pl
+
+    from gradflip.report import read_table
+    from gradflip.sweep import RunFolder
+
+    rows = read_table(RunFolder.open(directory))
+    if csv:
+        print(rows.write_csv(), end="")
+        return
+    if as_json:
+        print(rows.write_json())
+        return
+    shown = ["dim", "width", "C0", "seed", "stopped_because", "epochs", "test_error", "correct", "flipped"]
+    shown += ["gradient_norm", "step", "perturbation", "relative", "relative_sqrt_d"]
+    cells = rows.select(pl.col(shown)).sort("width", "C0", "dim", "seed").rows()
+    _print_table(shown, [[f"{c:.4g}" if isinstance(c, float) else str(c) for c in row] for row in cells])
+
+
+@app.command
+def report(directory: Path) -> None:
+    """Draw the figures and report.html of a run again, without computing anything.
+
+    Parameters
+    ----------
+    directory
+        A run folder.
+    """
+    from gradflip.report import write_report
+    from gradflip.sweep import RunFolder
+
+    print(write_report(RunFolder.open(directory)))
+
+
+@app.command
+def env(*, as_json: Json = False) -> None:
+    """Print what numbers may depend on: versions, machine, data folder.
+
+    Parameters
+    ----------
+    as_json
+        Print JSON.
+    """
+    from gradflip.experiments import environment
+
+    found = environment() | {"GRADFLIP_DATA": os.environ.get("GRADFLIP_DATA")}
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    _print_table(["what", "value"], [[name, str(value)] for name, value in found.items()])
+
+
+@app.command
+def flip(
+    weights: Path,
+    inputs: Path,
+    *,
+    key: str = "x",
+    activation: str | None = None,
+    out: Path | None = None,
+    as_json: Json = False,
+) -> None:
+    """Find the exact flip of each input of your own two-layer network.
+
+    Parameters
+    ----------
+    weights
+        .npz or .safetensors with W (m, d) and a (m,) of +-1; optionally bias (m,), output_bias, scaling, activation.
+    inputs
+        .npy, .npz or .safetensors with an array of shape (n, d).
+    key
+        Name of that array, if the file has several.
+    activation
+        The activation, if the file does not name it: relu by default.
+    out
+        Write all rows there, .parquet or .csv, instead of printing the first ones.
+    as_json
+        Print all rows as JSON.
+    """
+    if out is not None and out.suffix not in (".parquet", ".csv"):
+        raise UsageError(f"--out must end in .parquet or .csv, got {out}.")
+    from gradflip.rays import flip_files
+    from gradflip.sweep import atomic_write
+
+    frame = flip_files(weights, inputs, key=key, activation=activation).to_frame()
+    if out is not None:
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer) if out.suffix == ".parquet" else frame.write_csv(buffer)
+        atomic_write(out, buffer.getvalue())
+        print(out)
+    elif as_json:
+        rows = [{k: None if v in (math.inf, -math.inf) else v for k, v in row.items()} for row in frame.to_dicts()]
+        print(json.dumps(rows, indent=2, allow_nan=False))
+    else:
+        shown = frame.head(20)
+        cells = [[f"{c:.6g}" if isinstance(c, float) else str(c) for c in row] for row in shown.rows()]
+        _print_table(shown.columns, cells)
+        if len(frame) > len(shown):
+            print(f"{len(frame) - len(shown)} more rows: write them all with --out FILE.parquet")
+
+
+def main(tokens: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 ok, 1 input, output or a cell failed, 2 bad usage, 130 Ctrl-C.
+
+    Args:
+        tokens: Arguments; those of the process if not given.
+
+    Raises:
+        SystemExit: Always.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+        raise SystemExit(code if isinstance(code, int) else 0)
+    except (CycloptsError, UsageError) as error:
+        _complain(str(error))
+        raise SystemExit(2) from None
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except OSError as error:
+        _complain(str(error))
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        _complain("interrupted.")
+        raise SystemExit(130) from None
+
+
+def _run(
+    planned: Plan, out: Path, workers: int, data_dir: Path | None, force: bool, quiet: bool, as_json: bool
+) -> int:
+    from gradflip.experiments import prepare_data
+    from gradflip.experiments import run as run_plan
+    from gradflip.report import write_report
+
+    prepare_data(planned.settings, data_dir)
+    bar = _Bar(show=not quiet and not as_json)
+    try:
+        with bar:
+            outcome = run_plan(planned, out, workers=workers, force=force, report=bar.update)
+    except KeyboardInterrupt:
+        again = [word for word in sys.argv[1:] if word != "--force"]
+        again += [] if "--out" in again else ["--out", str(out)]
+        _complain(f"interrupted; {bar.done} of {len(planned.cells)} cells are kept. Go on with:")
+        print(f"gradflip {shlex.join(again)}", file=sys.stderr)
+        return 130
+    failed = outcome.summary.failed
+    page = write_report(outcome.folder)
+    for result in failed:
+        _complain(f"cell failed: {result.cell.label}: {result.reason}")
+    if as_json:
+        done = {"computed": outcome.summary.done, "skipped": outcome.summary.skipped, "rows": outcome.rows}
+        failures = [{"cell": result.cell.hash, "label": result.cell.label, "error": result.reason} for result in failed]
+        print(json.dumps({"out": str(out), "report": str(page), **done, "failed": failures}, indent=2))
+    else:
+        if not quiet:
+            _console().print(
+                f"{outcome.rows} networks in {outcome.folder.path / 'table.parquet'}; "
+                f"{outcome.summary.done} cells computed in {outcome.summary.seconds:.0f} s, {outcome.summary.skipped} taken over.",
+                highlight=False,
+            )
+        print(page)
+    return 1 if failed else 0
+
+
+def _settings(
+    preset: Preset, data: str, classes: str, protocol: Protocol, seeds: int | None, seed: int, device: Device
+) -> Settings:
+    """The settings, each of them checked."""
+    from pydantic import ValidationError
+
+    from gradflip.experiments import Settings
+
+    known = get_args(Settings.model_fields["data"].annotation)
+    if data not in known:
+        raise unknown("data set", data, known)
+    try:
+        first, second = (int(part) for part in classes.split(","))
+    except ValueError:
+        raise UsageError(f"--classes must be two digits such as 0,1, got {classes!r}.") from None
+    if data == "sphere" and (first, second) != (0, 1):
+        raise UsageError(f"--classes must be left out for the sphere, whose labels are planted, got {classes!r}.")
+    try:
+        return Settings(
+            preset=preset, data=cast(Any, data), classes=(first, second), protocol=protocol, seeds=seeds, seed=seed,
+            device=_device(device),
+        )  # fmt: skip
+    except ValidationError as error:
+        what = error.errors()[0]
+        name = "--" + "-".join(str(part) for part in what["loc"])
+        raise UsageError(f"{name}: {what['msg'].removeprefix('Value error, ')}.") from None
+
+
+def _device(device: Device) -> Literal["cpu", "cuda"]:
+    if device == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
+        raise UsageError("--device cuda needs a CUDA GPU that PyTorch can see; there is none, use --device cpu.")
+    return "cpu"
+
+
+def _experiment_names() -> list[str]:
+    from gradflip.experiments import EXPERIMENTS
+
+    return list(EXPERIMENTS)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _say_plan(planned: Plan, out: Path, as_json: bool) -> None:
+    if as_json:
+        cells = [cell.to_json() | {"hash": cell.hash} for cell in planned.cells]
+        print(json.dumps({"out": str(out), "spec": planned.spec, "cells": cells}, indent=2))
+        return
+    rows = [
+        [str(cell.parameters["size"] ** 2), str(cell.parameters["width"]), _listed(cell.parameters["C0s"]),
+         str(cell.seed), str(cell.parameters["max_epochs"])]
+        for cell in planned.cells
+    ]  # fmt: skip
+    _print_table(["d", "m", "C0", "seed", "epochs at most"], rows)
+    _console().print(f"{len(planned.cells)} cells would go to {out}; nothing was computed.", highlight=False)
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, soft_wrap=True)
+
+
+def _complain(text: str) -> None:
+    """One sentence on the error stream, as plain text: it may hold anything."""
+    print(f"gradflip: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*[Text(cell) for cell in row])
+    from rich.console import Console
+
+    Console().print(drawn)
+
+
+class _Bar:
+    """A progress bar that says what is being done and the time left; silent when not on a terminal."""
+
+    def __init__(self, show: bool) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        self.done = 0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[cells]} cells, {task.fields[left]}"),
+            console=_console(stderr=True),
+            disable=not show or not sys.stderr.isatty(),
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=1.0, cells="0", left="estimating the time left")
+
+    def update(self, progress: Any) -> None:
+        self.done = progress.done_cells
+        seconds = progress.seconds_left
+        left = "estimating the time left" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d} left"
+        doing = "; ".join(progress.running) or "writing tables"
+        cells = f"{progress.done_cells}/{progress.total_cells}"
+        self._bar.update(self._task, completed=progress.fraction, description=f"training and flipping: {doing}", cells=cells, left=left)
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""The figures of lazy training: step, gradient and relative perturbation against the input dimension, on log-log axes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from gradflip._errors import FileError
+from gradflip.experiments import Experiment, Settings
+from gradflip.sweep import atomic_write
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe & Ito: told apart by every eye
+_THEORY = "#7a7a7a"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One quantity of a figure.
+
+    Attributes:
+        column: Of the table.
+        title: Of the vertical axis, with its unit.
+        exponent: What the theory says of its growth in d.
+        law: The same in words.
+    """
+
+    column: str
+    title: str
+    exponent: float
+    law: str
+
+
+PANELS = (
+    Panel("step", "flipping step s*", -1.0, "c / d"),
+    Panel("gradient_norm", "gradient norm |g|", 0.5, "c √d"),
+    Panel("relative", "relative perturbation ρ = s*|g| / |x|", -0.5, "c / √d"),
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure.
+
+    Attributes:
+        name: Of its files, such as `wang2022-fig2`.
+        panels: One chart per quantity, for a page that lays them out itself.
+        numbers: What is plotted, one row per point.
+        caption: What varies, how many draws, which interval, and the fitted constants of the theory curves.
+    """
+
+    name: str
+    panels: tuple[alt.LayerChart, ...]
+    numbers: pl.DataFrame
+    caption: str
+
+    def save(self, folder: Path) -> None:
+        """Write PDF, SVG, PNG, Vega-Lite JSON and the plotted numbers as CSV.
+
+        Args:
+            folder: Where; it is made if need be.
+
+        Raises:
+            FileError: If a file cannot be written.
+        """
+        import vl_convert as vlc
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(f"{folder} cannot be made: {error.strerror}.") from error
+        # to_dict checks the whole specification against the schema, which is slow and has nothing new to say here
+        spec = alt.hconcat(*self.panels, spacing=24).configure_view(stroke=None).to_dict(validate=False)
+        text = json.dumps(spec)
+        atomic_write(folder / f"{self.name}.vl.json", json.dumps(spec, indent=1).encode())
+        atomic_write(folder / f"{self.name}.svg", vlc.vegalite_to_svg(text).encode())
+        atomic_write(folder / f"{self.name}.png", vlc.vegalite_to_png(text, scale=2))
+        atomic_write(folder / f"{self.name}.pdf", vlc.vegalite_to_pdf(text))
+        atomic_write(folder / f"{self.name}.csv", self.numbers.write_csv().encode())
+
+
+def lazy_figure(experiment: Experiment, table: pl.DataFrame, settings: Settings) -> Figure:
+    """The figure of an experiment of lazy training, in the paper's three panels.
+
+    Args:
+        experiment: Which.
+        table: Rows of a run that computed it.
+        settings: Those of the run.
+
+    Returns:
+        A figure; points are means over seeds of means over the correctly classified test images, bands one standard deviation over seeds.
+
+    Raises:
+        ValueError: If no network of the experiment has a flip to draw.
+    """
+    rows = experiment.select(table, settings)
+    curve = experiment.curves
+    numbers = pl.concat([_averages(rows, curve, panel) for panel in PANELS])
+    if not len(numbers):
+        raise ValueError(f"no network of {experiment.name} has a flip to draw; see the table for what happened.")
+    constants = {panel.column: _fitted(numbers.filter(quantity=panel.column), panel) for panel in PANELS}
+    charts = tuple(_panel(numbers.filter(quantity=panel.column), curve, panel, constants[panel.column]) for panel in PANELS)
+    return Figure(experiment.name, charts, numbers, _caption(experiment, rows, settings, constants))
+
+
+def _averages(rows: pl.DataFrame, curve: str, panel: Panel) -> pl.DataFrame:
+    """Mean and standard deviation over seeds at each dimension, for each curve."""
+    return (
+        rows.filter(pl.col(panel.column).is_not_null())
+        .group_by(curve, "dim", maintain_order=True)
+        .agg(
+            pl.col(panel.column).mean().alias("mean"),
+            pl.col(panel.column).std().fill_null(0.0).alias("std"),
+            pl.len().cast(pl.Int64).alias("seeds"),
+        )
+        .sort(curve, "dim")
+        .select(pl.lit(panel.column).alias("quantity"), pl.col(curve).cast(pl.Int64), "dim", "mean", "std", "seeds")
+    )
+
+
+def _fitted(numbers: pl.DataFrame, panel: Panel) -> float:
+    """The c of c d^exponent that is closest to all points on the log scale."""
+    logs = [math.log(mean) - panel.exponent * math.log(dim) for mean, dim in numbers.select("mean", "dim").iter_rows()]
+    return math.exp(sum(logs) / len(logs)) if logs else math.nan
+
+
+def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, constant: float) -> alt.LayerChart:
+    dims = sorted(set(numbers["dim"].to_list()))
+    x_domain = [dims[0] / 1.15, dims[-1] * 1.15]
+    name = {"width": "width m", "C0": "C0"}[curve]
+    means, deviations = numbers["mean"].to_list(), numbers["std"].to_list()
+    floor = min(means) / 1.4
+    edges = [max(mean - std, floor) for mean, std in zip(means, deviations, strict=True)]
+    tops = [mean + std for mean, std in zip(means, deviations, strict=True)]
+    theory = [constant * dim**panel.exponent for dim in x_domain]
+    y_domain = [min(edges + theory) / 1.1, max(tops + theory) * 1.1]
+    order = sorted(set(numbers[curve].to_list()))
+    drawn = numbers.with_columns(
+        pl.Series("low", edges), pl.Series("high", tops), pl.col(curve).cast(pl.String).alias("curve")
+    )
+    x = alt.X("dim:Q", title="input dimension d").scale(type="log", domain=x_domain, nice=False)
+    x = x.axis(values=dims if len(dims) < 7 else dims[::2], format="d", grid=False)
+    y_scale = alt.Scale(type="log", domain=y_domain, nice=False)
+    y_axis = alt.Axis(values=ticks(y_domain), format="~g", gridOpacity=0.4)
+    color = alt.Color("curve:N", title=name, sort=[str(value) for value in order]).scale(
+        domain=[str(value) for value in order], range=list(COLORS[: len(order)])
+    )
+    color = color.legend(orient="bottom", titleAnchor="start", direction="horizontal", symbolType="circle", symbolOpacity=1)
+    chosen = alt.selection_point(name=f"chosen_{panel.column}", fields=["curve"], bind="legend")
+    base = alt.Chart(_values(drawn)).encode(x=x, color=color, opacity=alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1)))
+    tooltip = [
+        alt.Tooltip("curve:N", title=name),
+        alt.Tooltip("dim:Q", title="d"),
+        alt.Tooltip("mean:Q", format=".4g", title="mean over seeds"),
+        alt.Tooltip("std:Q", format=".2g", title="standard deviation"),
+        alt.Tooltip("seeds:Q", title="seeds"),
+    ]
+    y = alt.Y("mean:Q", title=panel.title, scale=y_scale, axis=y_axis)
+    band = alt.Chart(_values(drawn)).mark_area(clip=True).encode(
+        x=x, y=alt.Y("low:Q", scale=y_scale, title=panel.title, axis=y_axis), y2="high:Q", color=color,
+        opacity=alt.when(chosen).then(alt.value(0.18)).otherwise(alt.value(0.02)),
+    )  # fmt: skip
+    line = base.mark_line(strokeWidth=2, clip=True).encode(y=y)
+    points = base.mark_point(filled=True, size=46, clip=True).encode(y=y, tooltip=tooltip)
+    law = alt.Chart(alt.Data(values=[{"dim": d, "mean": s} for d, s in zip(x_domain, theory, strict=True)]))
+    dashed = law.mark_line(strokeDash=[6, 4], color=_THEORY, strokeWidth=1.5, clip=True).encode(x=x, y=y)
+    label = f"theory: {panel.law}, c = {constant:.3g}"
+    title = alt.TitleParams(label, fontSize=11, fontWeight="normal", color=_THEORY, anchor="start")
+    return (
+        alt.layer(band, dashed, line, points.add_params(chosen)).properties(width=250, height=230, title=title)
+    )
+
+
+def ticks(domain: Sequence[float]) -> list[float]:
+    """1-2-5 ticks within a positive range; only powers of ten where it spans more than three decades.
+
+    Args:
+        domain: Its ends.
+
+    Returns:
+        Increasing numbers.
+    """
+    low, high = domain
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1,) if high / low > 1000 else (1, 2, 5) if high / low > 4 else (1, 1.5, 2, 3, 4, 5, 6, 8)
+    found = [float(f"{step}e{decade}") for decade in decades for step in steps]
+    return [tick for tick in found if low <= tick <= high]
+
+
+def _values(frame: pl.DataFrame) -> Any:
+    return alt.Data(values=frame.to_dicts())
+
+
+def _caption(experiment: Experiment, rows: pl.DataFrame, settings: Settings, constants: dict[str, float]) -> str:
+    """What varies, how many draws, which interval, the constants of the theory curves."""
+    grid = experiment.grid(settings)
+    seeds = rows["seed"].n_unique()
+    images = sorted(set(rows["correct"].to_list()))
+    count = f"{images[0]}" if images[0] == images[-1] else f"{images[0]}-{images[-1]}"
+    what = (
+        f"Width m = {', '.join(map(str, grid.widths))} at C0 = {grid.C0s[0]}"
+        if experiment.curves == "width"
+        else f"C0 = {', '.join(map(str, grid.C0s))} at width m = {grid.widths[0]}"
+    )
+    inputs = "inputs of norm 1" if experiment.normalize else "pixels as they are"
+    biases = "hidden biases" if experiment.bias else "no biases"
+    laws = ", ".join(f"{constants[panel.column]:.3g} for {panel.law}" for panel in PANELS)
+    stayed = int((rows["stopped_because"] == "max-epochs").sum())
+    never_left = f" {stayed} of {len(rows)} networks had not reached the surface of their ball when training ended." if stayed else ""
+    return (
+        f"{what}; {settings.data} {settings.classes[0]} against {settings.classes[1]}, {inputs}, {biases}, "
+        f"protocol “{settings.protocol}”. Points: mean over {seeds} seed{'s' if seeds > 1 else ''} of the mean over the correctly "
+        f"classified test images ({count}); bands: one standard deviation over seeds. "
+        f"Dashed: the law of the theorem, its constant c fitted ({laws}).{never_left}"
+    )
