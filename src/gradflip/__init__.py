@@ -1,4 +1,4 @@
-"""How small a single step along the input gradient flips a network's prediction, and can training near initialisation prevent it?
+"""How small a single step along the input gradient flips a prediction, and can training near initialisation prevent it?
 
 The public names are loaded on first use (PEP 562), so that `import gradflip` does not import torch.
 """
@@ -21,13 +21,13 @@ _HOMES = {
     "Split": "data", "load_data": "data",
     "Fit": "lazy", "LazyBall": "lazy", "StopReason": "lazy", "train": "lazy",
     "Activation": "networks", "TwoLayer": "networks",
-    "Bracketed": "rays", "Certainty": "rays", "Flip": "rays", "FlipStatus": "rays", "PiecewiseLinear": "rays",
-    "Ray": "rays", "flip": "rays", "gradient_ray": "rays",
+    "Bracketed": "rays", "Certainty": "rays", "Flip": "rays", "FlipStatus": "rays",
+    "PiecewiseLinear": "rays", "Ray": "rays", "flip": "rays", "gradient_ray": "rays",
 }  # fmt: skip
 
 __all__ = [
-    "Activation", "Bracketed", "Certainty", "FileError", "Fit", "Flip", "FlipStatus", "LazyBall", "PiecewiseLinear", "Ray",
-    "Split", "StopReason", "TwoLayer", "UsageError", "__version__", "flip", "gradient_ray", "load_data", "train",
+    "Activation", "Bracketed", "Certainty", "FileError", "Fit", "Flip", "FlipStatus", "LazyBall", "PiecewiseLinear",
+    "Ray", "Split", "StopReason", "TwoLayer", "UsageError", "__version__", "flip", "gradient_ray", "load_data", "train",
 ]  # fmt: skip
 
 

@@ -14,8 +14,8 @@ class FileError(OSError):
     """A file or folder that cannot be used: missing, damaged, not permitted, full. The command line exits with 1."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """The error for a name that does not exist, with the nearest one that does.
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a name that does not exist: the nearest one that does, and all there are.
 
     Args:
         kind: What was looked for, such as `"experiment"`.
@@ -23,9 +23,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
         known: The names there are.
 
     Returns:
-        An exception to raise: `unknown experiment 'wang2022-fg2'; did you mean 'wang2022-fig2'? There are: ...`.
+        The text of an error: `unknown experiment 'wang2022-fg2'; did you mean 'wang2022-fig2'? There are: ...`.
     """
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return UsageError(f"unknown {kind} {name!r}{hint} There are: {', '.join(names)}.")
+    return f"unknown {kind} {name!r}{hint} There are: {', '.join(names)}."

@@ -9,12 +9,13 @@ import math
 import os
 import shlex
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast, get_args
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.config import Toml
+from cyclopts.config import Dict
 
 from gradflip._errors import FileError, UsageError, unknown
 from gradflip._version import __version__
@@ -39,11 +40,14 @@ def _from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollectio
         return
     path = Path(given[0])
     if not path.is_file():
-        raise FileError(f"{path} does not exist; --config takes a TOML file with options of `run`, such as preset = 'quick'.")
+        raise FileError(
+            f"{path} does not exist; --config takes a TOML file with options of `run`, such as preset = 'quick'."
+        )
     try:
-        Toml(path, use_commands_as_keys=False)(app, commands, arguments)
+        chosen = tomllib.loads(path.read_text())
     except ValueError as error:
         raise FileError(f"{path} is not TOML: {error}.") from error
+    Dict(chosen, use_commands_as_keys=False, source=str(path))(app, commands, arguments)
 
 
 app = App(
@@ -77,40 +81,29 @@ def run(
 ) -> int:
     """Run experiments and write a run folder: tables, figures and report.html. A run that was stopped is gone on with.
 
-    Parameters
-    ----------
-    names
-        Experiments, such as wang2022-fig2, or a paper, such as wang2022, for all of its experiments.
-    preset
-        How much: quick (3 minutes), standard (2 hours on 2 cores) or paper (a GPU).
-    data
-        digits (embedded), mnist, fashion-mnist or sphere.
-    classes
-        The two classes, the first labelled -1 and the second +1.
-    data_dir
-        Folder with the data files; also $GRADFLIP_DATA. MNIST is downloaded if no folder is named.
-    protocol
-        The paper's text, or its published scripts where they differ.
-    out
-        The run folder; by default runs/<experiments>-<data>-<preset>.
-    device
-        Where networks are trained.
-    seeds
-        How many initialisations, instead of the preset's number.
-    seed
-        The first seed.
-    workers
-        Processes, by default one per core. Rows do not depend on it.
-    config
-        TOML file with any of these options; the command line wins.
-    force
-        Replace what the run folder holds.
-    dry_run
-        Say what would be computed, and compute nothing.
-    quiet
-        No progress bar.
-    as_json
-        Print the outcome as JSON.
+    Args:
+        names: Experiments, such as wang2022-fig2, or a paper, such as wang2022, for all of its experiments.
+        preset: How much: quick (3 minutes), standard (2 hours on 2 cores) or paper (a GPU).
+        data: digits (embedded), mnist, fashion-mnist or sphere.
+        classes: The two classes, the first labelled -1 and the second +1.
+        data_dir: Folder with the data files; also $GRADFLIP_DATA. MNIST is downloaded if no folder is named.
+        protocol: The paper's text, or its published scripts where they differ.
+        out: The run folder; by default one named for the experiments, data and preset, in runs/.
+        device: Where networks are trained.
+        seeds: How many initialisations, instead of the preset's number.
+        seed: The first seed.
+        workers: Processes, by default one per core. Rows do not depend on it.
+        config: TOML file with any of these options; the command line wins.
+        force: Replace what the run folder holds.
+        dry_run: Say what would be computed, and compute nothing.
+        quiet: No progress bar.
+        as_json: Print the outcome as JSON.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UsageError: If a name or a setting does not exist.
     """
     from gradflip.experiments import plan
 
@@ -132,15 +125,15 @@ def run(
 def list_experiments(*, as_json: Json = False) -> None:
     """List the experiments.
 
-    Parameters
-    ----------
-    as_json
-        Print JSON.
+    Args:
+        as_json: Print JSON.
     """
     from gradflip.experiments import EXPERIMENTS
 
     if as_json:
-        print(json.dumps([{"name": e.name, "title": e.title, "source": e.source} for e in EXPERIMENTS.values()], indent=2))
+        print(
+            json.dumps([{"name": e.name, "title": e.title, "source": e.source} for e in EXPERIMENTS.values()], indent=2)
+        )
         return
     _print_table(["name", "what it shows", "source"], [[e.name, e.title, e.source] for e in EXPERIMENTS.values()])
 
@@ -149,25 +142,27 @@ def list_experiments(*, as_json: Json = False) -> None:
 def show(name: str, *, as_json: Json = False) -> None:
     """Show what an experiment asks, and what each preset computes.
 
-    Parameters
-    ----------
-    name
-        An experiment.
-    as_json
-        Print JSON.
+    Args:
+        name: An experiment.
+        as_json: Print JSON.
+
+    Raises:
+        UsageError: If there is no such experiment.
     """
     from dataclasses import asdict
 
     from gradflip.experiments import EXPERIMENTS, named
 
     if name not in EXPERIMENTS:
-        raise unknown("experiment", name, EXPERIMENTS)
+        raise UsageError(unknown("experiment", name, EXPERIMENTS))
     experiment = named([name])[0]
     if as_json:
         print(json.dumps(asdict(experiment), indent=2))
         return
     console = _console()
-    console.print(f"[bold]{experiment.name}[/bold]  {experiment.title}\n{experiment.question}\nSource: {experiment.source}.")
+    console.print(
+        f"[bold]{experiment.name}[/bold]  {experiment.title}\n{experiment.question}\nSource: {experiment.source}."
+    )
     rows = [
         [preset, _listed(grid.sizes), _listed(grid.widths), _listed(grid.C0s), str(grid.seeds), str(grid.max_epochs)]
         for preset, grid in experiment.grids.items()
@@ -180,14 +175,10 @@ def show(name: str, *, as_json: Json = False) -> None:
 def table(directory: Path, *, csv: Annotated[bool, Parameter(negative="")] = False, as_json: Json = False) -> None:
     """Print the table of a run: a row per network.
 
-    Parameters
-    ----------
-    directory
-        A run folder.
-    csv
-        All columns, as CSV.
-    as_json
-        All columns, as JSON.
+    Args:
+        directory: A run folder.
+        csv: All columns, as CSV.
+        as_json: All columns, as JSON.
     """
     import polars as pl
 
@@ -211,10 +202,8 @@ def table(directory: Path, *, csv: Annotated[bool, Parameter(negative="")] = Fal
 def report(directory: Path) -> None:
     """Draw the figures and report.html of a run again, without computing anything.
 
-    Parameters
-    ----------
-    directory
-        A run folder.
+    Args:
+        directory: A run folder.
     """
     from gradflip.report import write_report
     from gradflip.sweep import RunFolder
@@ -226,10 +215,8 @@ def report(directory: Path) -> None:
 def env(*, as_json: Json = False) -> None:
     """Print what numbers may depend on: versions, machine, data folder.
 
-    Parameters
-    ----------
-    as_json
-        Print JSON.
+    Args:
+        as_json: Print JSON.
     """
     from gradflip.experiments import environment
 
@@ -252,20 +239,16 @@ def flip(
 ) -> None:
     """Find the exact flip of each input of your own two-layer network.
 
-    Parameters
-    ----------
-    weights
-        .npz or .safetensors with W (m, d) and a (m,) of +-1; optionally bias (m,), output_bias, scaling, activation.
-    inputs
-        .npy, .npz or .safetensors with an array of shape (n, d).
-    key
-        Name of that array, if the file has several.
-    activation
-        The activation, if the file does not name it: relu by default.
-    out
-        Write all rows there, .parquet or .csv, instead of printing the first ones.
-    as_json
-        Print all rows as JSON.
+    Args:
+        weights: .npz or .safetensors with W (m, d), a (m,) of +-1; optionally bias, output_bias, scaling, activation.
+        inputs: .npy, .npz or .safetensors with an array of shape (n, d).
+        key: Name of that array, if the file has several.
+        activation: The activation, if the file does not name it: relu by default.
+        out: Write all rows there, .parquet or .csv, instead of printing the first ones.
+        as_json: Print all rows as JSON.
+
+    Raises:
+        UsageError: If --out has another ending.
     """
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise UsageError(f"--out must end in .parquet or .csv, got {out}.")
@@ -298,7 +281,9 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
     Raises:
         SystemExit: Always.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    console = logging.StreamHandler()
+    console.setLevel(logging.WARNING)  # the log file of a run takes more
+    logging.basicConfig(handlers=[console], format="gradflip: %(message)s")
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -317,9 +302,7 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
         raise SystemExit(130) from None
 
 
-def _run(
-    planned: Plan, out: Path, workers: int, data_dir: Path | None, force: bool, quiet: bool, as_json: bool
-) -> int:
+def _run(planned: Plan, out: Path, workers: int, data_dir: Path | None, force: bool, quiet: bool, as_json: bool) -> int:
     from gradflip.experiments import prepare_data
     from gradflip.experiments import run as run_plan
     from gradflip.report import write_report
@@ -347,7 +330,8 @@ def _run(
         if not quiet:
             _console().print(
                 f"{outcome.rows} networks in {outcome.folder.path / 'table.parquet'}; "
-                f"{outcome.summary.done} cells computed in {outcome.summary.seconds:.0f} s, {outcome.summary.skipped} taken over.",
+                f"{outcome.summary.done} cells computed in {outcome.summary.seconds:.0f} s, "
+                f"{outcome.summary.skipped} taken over.",
                 highlight=False,
             )
         print(page)
@@ -364,7 +348,7 @@ def _settings(
 
     known = get_args(Settings.model_fields["data"].annotation)
     if data not in known:
-        raise unknown("data set", data, known)
+        raise UsageError(unknown("data set", data, known))
     try:
         first, second = (int(part) for part in classes.split(","))
     except ValueError:
@@ -379,7 +363,7 @@ def _settings(
     except ValidationError as error:
         what = error.errors()[0]
         name = "--" + "-".join(str(part) for part in what["loc"])
-        raise UsageError(f"{name}: {what['msg'].removeprefix('Value error, ')}.") from None
+        raise UsageError(f"{name}: {what['msg'].removeprefix('Value error, ')}, got {what['input']}.") from None
 
 
 def _device(device: Device) -> Literal["cpu", "cuda"]:
@@ -435,6 +419,7 @@ def _complain(text: str) -> None:
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich import box
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -443,9 +428,8 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*[Text(cell) for cell in row])
-    from rich.console import Console
-
-    Console().print(drawn)
+    # a pipe has no width to fit into
+    Console(width=None if sys.stdout.isatty() else 200).print(drawn)
 
 
 class _Bar:
@@ -472,7 +456,13 @@ class _Bar:
         left = "estimating the time left" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d} left"
         doing = "; ".join(progress.running) or "writing tables"
         cells = f"{progress.done_cells}/{progress.total_cells}"
-        self._bar.update(self._task, completed=progress.fraction, description=f"training and flipping: {doing}", cells=cells, left=left)
+        self._bar.update(
+            self._task,
+            completed=progress.fraction,
+            description=f"training and flipping: {doing}",
+            cells=cells,
+            left=left,
+        )
 
     def __enter__(self) -> _Bar:
         self._bar.start()

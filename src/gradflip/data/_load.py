@@ -81,7 +81,7 @@ def load_data(
 
 def _check(name: str, size: int | None, dtype: torch.dtype, seed: int) -> None:
     if name not in DATA_NAMES:
-        raise unknown("data set", str(name), DATA_NAMES)
+        raise UsageError(unknown("data set", str(name), DATA_NAMES))
     if size is not None and not (_is_int(size) and 1 <= size <= _MAX_SIZE):
         raise UsageError(f"size must be an integer from 1 to {_MAX_SIZE}, or None, got {size!r}.")
     if dtype not in (torch.float32, torch.float64):

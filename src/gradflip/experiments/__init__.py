@@ -8,6 +8,6 @@ from gradflip.experiments._registry import EXPERIMENTS, named
 from gradflip.experiments._run import Outcome, Plan, environment, folder_settings, plan, prepare_data, run
 
 __all__ = [
-    "EXPERIMENTS", "Experiment", "LazyGrid", "Outcome", "Plan", "Settings", "environment", "folder_settings", "named", "plan",
-    "prepare_data", "run",
+    "EXPERIMENTS", "Experiment", "LazyGrid", "Outcome", "Plan", "Settings", "environment", "folder_settings", "named",
+    "plan", "prepare_data", "run",
 ]  # fmt: skip

@@ -35,7 +35,7 @@ class Settings(BaseModel):
     @classmethod
     def _two_digits(cls, classes: tuple[int, int]) -> tuple[int, int]:
         if classes[0] == classes[1] or not all(0 <= c <= 9 for c in classes):
-            raise ValueError(f"two different digits of 0..9 are needed, got {classes[0]},{classes[1]}")
+            raise ValueError("must be two different digits of 0..9")
         return classes
 
 

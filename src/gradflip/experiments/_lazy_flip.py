@@ -19,13 +19,15 @@ from gradflip.sweep import Measured
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
     """One trajectory: a row per C0, and per C0 and test image an observation.
 
-    Columns of a row. What was trained: `data classes size dim normalize antialias width bias output_bias protocol C0`. How it went:
-    `stopped_because epochs steps`, `deviation` and `left_at` (sqrt(m) max_j |w_j - w_(j,0)| of the network kept and of the first one seen
-    outside, null if none was), `train_error test_error linearization_error signs_changed`. What was found on the `images` test images:
-    `correct` of them, and of these `flipped never flat boundary`. Means over the correct images that flip: `input_norm gradient_norm step
-    perturbation relative`, and the quantities that the theory holds flat: `relative_sqrt_d` (rho sqrt d), `gradient_flat` (|g| / sqrt d),
-    `step_flat` (s* d / sqrt(|x|^2 + b)), `relative_flat` (rho sqrt d / sqrt(1 + b / |x|^2)), b = 1 with biases, else 0. As the published
-    scripts average, misclassified images entering as 0: `published_perturbation`, and `published_gradient_norm` over all images.
+    Columns of a row. What was trained: `data classes size dim normalize antialias width bias output_bias protocol
+    C0`. How it went: `stopped_because epochs steps`, `deviation` and `left_at` (sqrt(m) max_j |w_j - w_(j,0)| of the
+    network kept and of the first one seen outside, null if none was), `train_error test_error linearization_error
+    signs_changed`. What was found on the `images` test images: `correct` of them, and of these `flipped never flat
+    boundary`. Means over the correct images that flip: `input_norm gradient_norm step perturbation relative`, and the
+    quantities that the theory holds flat: `relative_sqrt_d` (rho sqrt d), `gradient_flat` (|g| / sqrt d), `step_flat`
+    (s* d / sqrt(|x|^2 + b)), `relative_flat` (rho sqrt d / sqrt(1 + b / |x|^2)), b = 1 with biases, else 0. As the
+    published scripts average, misclassified images entering as 0: `published_perturbation`, and
+    `published_gradient_norm` over all images.
 
     Args:
         parameters: As `lazy_cell` makes them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradflip._errors import unknown
+from gradflip._errors import UsageError, unknown
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments.wang2022_fig2 import WANG2022_FIG2
 from gradflip.experiments.wang2022_fig3 import WANG2022_FIG3
@@ -28,6 +28,6 @@ def named(names: Sequence[str]) -> list[Experiment]:
     for name in names:
         family = {known for known in EXPERIMENTS if known.split("-", 1)[0] == name}
         if name not in EXPERIMENTS and not family:
-            raise unknown("experiment", name, EXPERIMENTS)
+            raise UsageError(unknown("experiment", name, EXPERIMENTS))
         wanted |= family or {name}
     return [experiment for name, experiment in EXPERIMENTS.items() if name in wanted]

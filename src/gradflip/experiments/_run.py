@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
@@ -17,8 +18,11 @@ from gradflip._errors import FileError
 from gradflip._version import __version__
 from gradflip.experiments._experiment import Experiment, Settings
 from gradflip.experiments._lazy_cells import VERSION, merged
+from gradflip.experiments._log import logged_to
 from gradflip.experiments._registry import named
 from gradflip.sweep import Cell, Progress, RunFolder, RunSummary, run_cells
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,18 @@ def run(
     """
     folder = RunFolder.create(out, planned.spec, force=force)
     folder.write_env(environment())
-    summary = run_cells(planned.cells, folder, workers=workers, report=report)
-    rows = folder.write_tables(planned.cells)
+    with logged_to(out / "log.jsonl"):
+        names = ", ".join(experiment.name for experiment in planned.experiments)
+        logger.info("%s: %d cells, %d workers", names, len(planned.cells), workers)
+        try:
+            summary = run_cells(planned.cells, folder, workers=workers, report=report)
+        except KeyboardInterrupt:
+            logger.info("interrupted")
+            raise
+        for result in summary.failed:
+            logger.error("cell %s failed (%s): %s", result.cell.hash, result.cell.label, result.reason)
+        rows = folder.write_tables(planned.cells)
+        logger.info("%d computed, %d taken over, %d rows", summary.done, summary.skipped, rows)
     return Outcome(folder, summary, rows)
 
 

@@ -7,8 +7,8 @@ SIZES = (5, 8, 10, 12, 14, 16, 20, 24, 28)
 WANG2022_FIG2 = Experiment(
     name="wang2022-fig2",
     title="Step, gradient and perturbation against d, by width",
-    question="In networks trained lazily (C0 = 10), how do the flipping step, the gradient norm and the relative perturbation "
-    "depend on the input dimension d, and does the width m matter?",
+    question="In networks trained lazily (C0 = 10), how do the flipping step, the gradient norm and the relative "
+    "perturbation depend on the input dimension d, and does the width m matter?",
     source="Wang, Ullah, Mianjy & Arora (2022), Figure 2",
     curves="width",
     normalize=False,

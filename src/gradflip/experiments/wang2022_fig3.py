@@ -6,7 +6,7 @@ from gradflip.experiments.wang2022_fig2 import SIZES
 WANG2022_FIG3 = Experiment(
     name="wang2022-fig3",
     title="Step, gradient and perturbation against d, by C0",
-    question="At width m = 1000, what changes when training may leave its start further, C0 = 10, 20, 30, 40?",
+    question="At width m = 1000, what changes when training may go further from its start, C0 from 10 to 40?",
     source="Wang, Ullah, Mianjy & Arora (2022), Figure 3",
     curves="C0",
     normalize=False,

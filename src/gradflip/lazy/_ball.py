@@ -23,8 +23,9 @@ class ConeDistance(NamedTuple):
 class LazyBall:
     """All networks each of whose neurons is within a radius of its start: max_j |w_j - w_(j,0)|_2 <= C0 / sqrt(m).
 
-    With biases the rows are those of [W, b]. The ball is defined in `unit` scaling; a `sqrt-d` network is converted, wherever one is
-    given. Top weights and output bias are not trained: networks that differ in them are in no common ball.
+    With biases the rows are those of [W, b]. The ball is defined in `unit` scaling; a `sqrt-d` network is converted,
+    wherever one is given. Top weights and output bias are not trained: networks that differ in them are in no common
+    ball.
 
     Args:
         network0: The initialisation, the centre.
@@ -74,8 +75,9 @@ class LazyBall:
         Shape:
             `(m,)`.
         """
-        moved = rows(self._comparable(network))
-        return torch.linalg.vector_norm(moved - rows(self.network0), dim=1)
+        moved = rows(self._comparable(network)) - rows(self.network0)
+        distances: Tensor = torch.linalg.vector_norm(moved, dim=1)
+        return distances
 
     def deviation(self, network: TwoLayer) -> float:
         """max_j |w_j - w_(j,0)|, the distance in which the ball is round.
@@ -128,9 +130,10 @@ class LazyBall:
     def cone_distance(self, network: TwoLayer) -> ConeDistance:
         """The distance of the network's ray { c W : c > 0 } from the centre: min over c of max_j |c w_j - w_(j,0)|.
 
-        ReLU networks without output bias are positively homogeneous, so what holds on the ball for sign f, s*|g| and rho holds for
-        every network with `cone_distance(network).distance <= radius`. The maximum of parabolas in c is minimised exactly:
-        each step solves the two parabolas that are active on either side, and ends when no other lies above.
+        ReLU networks without output bias are positively homogeneous, so what holds on the ball for sign f, s*|g| and
+        rho holds for every network with `cone_distance(network).distance <= radius`. The maximum of parabolas in c is
+        minimised exactly: each step solves the two parabolas that are active on either side, and ends when no other
+        lies above.
 
         Args:
             network: A network of the centre's shape.
@@ -156,7 +159,8 @@ class LazyBall:
         unit, centre = network.rescale("unit"), self.network0
         if unit.W.shape != centre.W.shape:
             raise UsageError(
-                f"the network must have the shape of the ball's centre, {tuple(centre.W.shape)}, got {tuple(unit.W.shape)}."
+                f"the network must have the shape of the ball's centre, {tuple(centre.W.shape)}, "
+                f"got {tuple(unit.W.shape)}."
             )
         if (unit.bias is None) != (centre.bias is None):
             raise UsageError("the network and the ball's centre must both have biases or both have none.")
@@ -198,9 +202,10 @@ def with_rows(network: TwoLayer, trained: Float[Tensor, "m k"]) -> TwoLayer:
 
 
 def _lowest_maximum(moved: Tensor, offset: Tensor) -> float:
-    """The c >= 0 that minimises max_j |c w_j - w_(j,0)|; finitely many parabolas, so finitely many steps.
+    """Return the c >= 0 that minimises max_j |c w_j - w_(j,0)|; finitely many parabolas, so finitely many steps.
 
-    In t = c - 1 the square is |w_j|^2 t^2 + 2 t w_j . (w_j - w_(j,0)) + |w_j - w_(j,0)|^2: no cancellation near the ball.
+    In t = c - 1 the square is |w_j|^2 t^2 + 2 t w_j . (w_j - w_(j,0)) + |w_j - w_(j,0)|^2: no cancellation near the
+    ball.
     """
     A, B, D = (moved * moved).sum(1), -(moved * offset).sum(1), (offset * offset).sum(1)
 

@@ -1,4 +1,4 @@
-"""What is recorded along a training trajectory: how well the network does, how far it has moved, how linear it still is."""
+"""What is recorded along a trajectory: how well the network does, how far it has moved, how linear it still is."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _BLOCK = 2**25
 
 
 class Recorder:
-    """Collects one row per epoch; the columns, in this order (spec 3.3):
+    """Collects one row per epoch, with the columns of spec 3.3.
 
-    `epoch`, `step`; `loss` and `train_error`, means over the epoch's batches as they passed, each before its step; `test_error`;
-    `deviation`, max_j |w_j - w_(j,0)|, and sqrt(m) times its maximum, 50, 90 and 99 % quantiles over neurons: `moved_max`,
-    `moved_q50`, `moved_q90`, `moved_q99`; and on the first 512 training examples: `signs_changed`, the share of (neuron, example) pairs
-    whose pre-activation changed sign, `neurons_changed`, the share of neurons for which one did, and `linearization_error`,
-    |f(W) - f(W_0) - <grad_W f(W_0), W - W_0>| / |f(W) - f(W_0)|.
+    `epoch`, `step`; `loss` and `train_error`, means over the epoch's batches as they passed, each before its step;
+    `test_error`; `deviation`, max_j |w_j - w_(j,0)|, and sqrt(m) times its maximum, 50, 90 and 99 % quantiles over
+    neurons: `moved_max`, `moved_q50`, `moved_q90`, `moved_q99`; and on the first 512 training examples:
+    `signs_changed`, the share of (neuron, example) pairs whose pre-activation changed sign, `neurons_changed`, the
+    share of neurons for which one did, and `linearization_error`, |f(W) - f(W_0) - <grad_W f(W_0), W - W_0>| / |f(W)
+    - f(W_0)|.
     """
 
     def __init__(
@@ -51,9 +52,7 @@ class Recorder:
         self._slopes0 = network0.activation.derivative(self._u0)
         self._f0 = self._output(self._u0)
 
-    def add(
-        self, epoch: float, step: int, trained: Tensor, passed: tuple[float, float] | None
-    ) -> dict[str, Any]:
+    def add(self, epoch: float, step: int, trained: Tensor, passed: tuple[float, float] | None) -> dict[str, Any]:
         """Record the state after an epoch.
 
         Args:
@@ -82,9 +81,11 @@ class Recorder:
         """
         moved = torch.linalg.vector_norm(trained - self._start, dim=1).to(torch.float64)
         scaled = math.sqrt(self._network.width) * moved
-        q50, q90, q99 = torch.quantile(scaled, scaled.new_tensor([0.5, 0.9, 0.99])).tolist() if (
-            len(scaled) < 2**24
-        ) else (math.nan,) * 3
+        q50, q90, q99 = (
+            torch.quantile(scaled, scaled.new_tensor([0.5, 0.9, 0.99])).tolist()
+            if (len(scaled) < 2**24)
+            else (math.nan,) * 3
+        )
         u = self._probe @ trained.mT
         changed = (u > 0) != (self._u0 > 0)
         f = self._output(u)
@@ -132,7 +133,7 @@ class Recorder:
             return None
         wrong = 0
         size = max(1, _BLOCK // len(trained))
-        for x, y in zip(self._test_x.split(size), self._test_y.split(size), strict=True):
+        for x, y in zip(torch.split(self._test_x, size), torch.split(self._test_y, size), strict=True):
             f = self._network.activation(x @ trained.mT) @ self._network.a / math.sqrt(self._network.width)
             wrong += int((y * (f + (self._network.output_bias or 0.0)) <= 0).sum())
         return wrong / len(self._test_y)

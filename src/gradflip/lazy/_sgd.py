@@ -79,8 +79,8 @@ def train(
 ) -> Fit:
     """Train W (and b) by SGD on log(1 + exp(-y f)) until an iterate leaves the ball.
 
-    The top weights and the output bias stay as they are. A `sqrt-d` network is trained in `unit` scaling, on x / sqrt(d), and
-    returned in its own: `lr` means the same in both.
+    The top weights and the output bias stay as they are. A `sqrt-d` network is trained in `unit` scaling, on x /
+    sqrt(d), and returned in its own: `lr` means the same in both.
 
     Args:
         network0: The initialisation.
@@ -91,7 +91,8 @@ def train(
         batch_size: Examples a step.
         max_epochs: Passes over the data at most.
         check: Whether the ball is checked after every step (the paper's text) or once an epoch (its published runs).
-        keep: Whether the last iterate inside the ball that was looked at is returned, or the first outside (published runs).
+        keep: Whether the last iterate inside the ball that was looked at is returned, or the first outside (published
+            runs).
         shuffle: New batches every epoch, or one order for all (published runs).
         seed: Seed of the order of the examples.
         test: Inputs and labels whose error the history records.
@@ -136,9 +137,9 @@ def train_through(
 ) -> list[Fit]:
     """One trajectory through several balls around one initialisation: the `Fit` that `train` gives for each of them.
 
-    The check after every step is exact and nearly free. In one step neuron j moves by at most
-    (lr / sqrt m) |a_j| sup|sigma'| sum_i |c_i| |x_i|, c the derivative of the mean loss; the sum of these since the last
-    look bounds the deviation, and only where it passes the radius is the deviation computed.
+    The check after every step is exact and nearly free. In one step neuron j moves by at most (lr / sqrt m) |a_j|
+    sup|sigma'| sum_i |c_i| |x_i|, c the derivative of the mean loss; the sum of these since the last look bounds the
+    deviation, and only where it passes the radius is the deviation computed.
 
     Args:
         network0: The initialisation.
@@ -199,7 +200,7 @@ def train_through(
         if shuffle == "every-epoch" and epoch:
             permutation = torch.randperm(len(labels), generator=draw)
         loss_sum, errors = 0.0, 0
-        for batch in permutation.split(batch_size):
+        for batch in torch.split(permutation, batch_size):
             radius = balls[order[0]].radius if order else math.inf
             gradient = descent.gradient(batch.to(labels.device))
             if not math.isfinite(gradient.loss):

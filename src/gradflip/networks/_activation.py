@@ -6,6 +6,7 @@ flip can be certified to be the first. Both are therefore properties of the acti
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,15 +56,17 @@ class Activation:
             )
         if any(right <= left for left, right in zip(self.kinks, self.kinks[1:], strict=False)):
             raise UsageError(f"kinks of activation {self.name!r} must increase, got {self.kinks}.")
-        edges = [(self.kinks or (0.0,))[0] - 2.0, *self.kinks, (self.kinks or (0.0,))[-1] + 2.0]
-        values = self.function(torch.tensor(edges, dtype=torch.float64)).tolist()
-        for i, slope in enumerate(self.slopes):
-            seen = (values[i + 1] - values[i]) / (edges[i + 1] - edges[i])
-            if not math.isclose(seen, slope, rel_tol=1e-6, abs_tol=1e-9):
-                raise UsageError(
-                    f"activation {self.name!r} states slope {slope} between {edges[i]} and {edges[i + 1]}, "
-                    f"but its function rises by {seen:.6g} there."
-                )
+        ends = [-math.inf, *self.kinks, math.inf]
+        for slope, left, right in zip(self.slopes, ends, ends[1:], strict=False):
+            points = _points_between(left, right)
+            values = self.function(torch.tensor(points, dtype=torch.float64)).tolist()
+            for i in range(len(points) - 1):
+                seen = (values[i + 1] - values[i]) / (points[i + 1] - points[i])
+                if not math.isclose(seen, slope, rel_tol=1e-6, abs_tol=1e-9):
+                    raise UsageError(
+                        f"activation {self.name!r} states slope {slope} between {points[i]} and {points[i + 1]}, "
+                        f"but its function rises by {seen:.6g} there."
+                    )
         object.__setattr__(self, "lipschitz", max(abs(slope) for slope in self.slopes))
 
     @property
@@ -82,11 +85,23 @@ class Activation:
         return self.function(z)
 
 
+def _points_between(left: float, right: float) -> list[float]:
+    """Points of a linear piece, some far out, so that a kink left out or a curve between kinks does not go unseen."""
+    if math.isfinite(left) and math.isfinite(right):
+        return [left, left + (right - left) / 3, right - (right - left) / 3, right]
+    distances = (2.0, 5.5, 30.0, 1000.0)
+    start = left if math.isfinite(left) else right if math.isfinite(right) else 0.0
+    below = [] if math.isfinite(left) else [start - far for far in reversed(distances)]
+    above = [] if math.isfinite(right) else [start + far for far in distances]
+    return [*below, start, *above]
+
+
+@functools.cache  # one object per slope, so that `activation(name) is ...` tells what is built in
 def _leaky_relu(slope: float) -> Activation:
     return Activation(
-        "leaky_relu" if slope == 0.01 else f"leaky_relu({slope:g})",
+        "leaky_relu" if slope == 0.01 else f"leaky_relu({slope!r})",
         lambda z: torch.nn.functional.leaky_relu(z, slope),
-        lambda z: torch.where(z > 0, 1.0, slope).to(z.dtype),
+        lambda z: torch.where(z > 0, torch.ones_like(z), slope),  # two numbers would meet in float32
         kinks=(0.0,),
         slopes=(slope, 1.0),
     )
@@ -150,9 +165,12 @@ def activation(which: str | Activation) -> Activation:
         return which
     if which.startswith("leaky_relu(") and which.endswith(")"):
         try:
-            return _leaky_relu(float(which[len("leaky_relu(") : -1]))
+            slope = float(which[len("leaky_relu(") : -1])
         except ValueError:
-            raise UsageError(f"activation must look like 'leaky_relu(0.2)', got {which!r}.") from None
+            slope = math.nan
+        if not math.isfinite(slope):
+            raise UsageError(f"activation must look like 'leaky_relu(0.2)', got {which!r}.")
+        return _leaky_relu(slope)
     if which not in ACTIVATIONS:
-        raise unknown("activation", which, ACTIVATIONS)
+        raise UsageError(unknown("activation", which, ACTIVATIONS))
     return ACTIVATIONS[which]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gradflip._errors import FileError, UsageError
 from gradflip._seeds import generator
-from gradflip.networks._activation import ACTIVATIONS, Activation, activation
+from gradflip.networks._activation import Activation, activation
 
 Scaling = Literal["unit", "sqrt-d"]
 
@@ -24,8 +24,8 @@ _BLOCK = 2**25  # pre-activations held at once by a forward or backward pass
 class TwoLayer:
     """The network f(x) = m^(-1/2) sum_j a_j sigma(w_j . x + b_j) + c of width m on inputs of dimension d.
 
-    A frozen value: nothing changes it in place. It computes in the type of its weights; `gradient_ray` and `flip` compute
-    in float64 whatever that is.
+    A frozen value: nothing changes it in place. It computes in the type of its weights; `gradient_ray` and `flip`
+    compute in float64 whatever that is.
 
     Attributes:
         W: First-layer weights, `(m, d)`.
@@ -33,7 +33,8 @@ class TwoLayer:
         bias: First-layer biases, `(m,)`, or `None`.
         output_bias: The constant c, or `None`.
         activation: sigma, an `Activation`.
-        scaling: `"unit"` (w_j ~ N(0, I_d), inputs of norm 1) or `"sqrt-d"` (w_j ~ N(0, I_d / d), inputs of norm sqrt d).
+        scaling: `"unit"` (w_j ~ N(0, I_d), inputs of norm 1) or `"sqrt-d"` (w_j ~ N(0, I_d / d), inputs of norm sqrt
+            d).
 
     Source: Montanari & Wu (2022); Wang et al. (2022), Section 2.1; spec 1.1.
     """
@@ -125,7 +126,7 @@ class TwoLayer:
         """Number m of hidden units."""
         return self.W.shape[0]
 
-    def __call__(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "..."]:
+    def __call__(self, x: Float[Tensor, "... d"]) -> Float[Tensor, ...]:
         """f(x), in the type of the weights.
 
         Args:
@@ -243,6 +244,8 @@ class TwoLayer:
         for name, count in (("dim", dim), ("width", width)):
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:
                 raise UsageError(f"{name} must be a positive integer, got {count!r}.")
+        if scaling not in get_args(Scaling):
+            raise UsageError(f"scaling must be 'unit' or 'sqrt-d', got {scaling!r}.")
         dtype = dtype or torch.get_default_dtype()
         draw = generator(seed, "weights")
         W = torch.randn(width, dim, generator=draw, dtype=torch.float64)
@@ -293,14 +296,17 @@ class TwoLayer:
 
         if not _is_built_in(self.activation):
             raise UsageError(f"only built-in activations can be saved, got {self.activation.name!r}.")
-        tensors = {"W": self.W.contiguous(), "a": self.a.contiguous()}
+        tensors = {"W": self.W, "a": self.a}
         if self.bias is not None:
-            tensors["bias"] = self.bias.contiguous()
+            tensors["bias"] = self.bias
         if self.output_bias is not None:
             tensors["output_bias"] = torch.tensor(self.output_bias, dtype=torch.float64)
         about = {"format": "gradflip.TwoLayer/1", "activation": self.activation.name, "scaling": self.scaling}
         try:
-            save_file({name: tensor.cpu() for name, tensor in tensors.items()}, str(path), metadata=about)
+            # safetensors takes no views and no two tensors of one memory
+            for name, tensor in tensors.items():
+                tensors[name] = tensor.cpu().clone(memory_format=torch.contiguous_format)
+            save_file(tensors, str(path), metadata=about)
         except Exception as error:  # safetensors has an exception class of its own for a failed write
             raise FileError(f"{path} cannot be written: {error}.") from error
 
@@ -317,19 +323,23 @@ class TwoLayer:
 
         Raises:
             FileError: If the file is missing or damaged, or lacks a key, or its arrays do not form a network.
+            UsageError: If there is no such activation, or the file names another.
         """
+        asked = None if activation is None else _activation(activation)
         arrays, about = _read(Path(path))
         for key in ("W", "a"):
             if key not in arrays:
                 raise FileError(f"{path} has no array {key!r}; it must hold W (m, d) and a (m,), got {sorted(arrays)}.")
-        scaling = about.get("scaling", "unit")
+        named, scaling = about.get("activation"), about.get("scaling", "unit")
+        if named and asked and named != asked.name:
+            raise UsageError(f"{path} names activation {named!r}, got activation={asked.name!r}; leave it out.")
         try:
             return TwoLayer(
                 arrays["W"],
                 arrays["a"],
                 arrays.get("bias"),
                 arrays.get("output_bias"),
-                activation or about.get("activation", "relu"),
+                named or asked or "relu",
                 cast(Scaling, scaling),
             )
         except UsageError as error:
@@ -349,7 +359,9 @@ class TwoLayer:
         if x.device != self.W.device:
             raise UsageError(f"x must be on the device of the network, {self.W.device}, got {x.device}.")
         if not bool(torch.isfinite(x).all()):
-            raise UsageError(f"x must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite.")
+            raise UsageError(
+                f"x must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite."
+            )
         return x.detach().reshape(-1, self.dim).to(self.W.dtype)
 
     def _blocks(self, n: int) -> Iterator[slice]:
@@ -376,18 +388,20 @@ def _signs(count: int, seed: int, purpose: str) -> Tensor:
 
 
 def _is_built_in(which: Activation) -> bool:
-    return which is ACTIVATIONS.get(which.name) or which.name.startswith("leaky_relu(")
+    try:
+        return _activation(which.name) is which
+    except UsageError:  # no such name
+        return False
 
 
 def _module_activation(layer: nn.Module) -> Activation:
     """The activation that a PyTorch layer computes."""
     if isinstance(layer, nn.LeakyReLU):
-        slope = float(layer.negative_slope)
-        return _activation("leaky_relu" if slope == 0.01 else f"leaky_relu({slope:g})")
+        return _activation(f"leaky_relu({float(layer.negative_slope)!r})")
     if isinstance(layer, nn.GELU) and layer.approximate != "none":
         raise UsageError(f"the activation of module must be an exact GELU, got approximate={layer.approximate!r}.")
-    if isinstance(layer, nn.Softplus) and (layer.beta != 1):
-        raise UsageError(f"the activation of module must be Softplus(beta=1), got beta={layer.beta}.")
+    if isinstance(layer, nn.Softplus) and (layer.beta != 1 or layer.threshold != 20):
+        raise UsageError(f"the activation of module must be Softplus(beta=1, threshold=20), got {layer!r}.")
     names = {
         nn.ReLU: "relu", nn.Identity: "identity", nn.Tanh: "tanh", nn.GELU: "gelu", nn.Softplus: "softplus",
         nn.SiLU: "swish",
@@ -404,7 +418,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise FileError(f"{path} does not exist; give a .safetensors or .npz file with arrays W and a.")
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
+            # opened here, since numpy leaves a damaged file open
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 given = {key: file[key] for key in file.files}
             about = {key: str(given.pop(key)) for key in ("scaling", "activation") if key in given}
             return {key: torch.from_numpy(value) for key, value in given.items() if value.dtype.kind in "fiu"}, about

@@ -23,8 +23,8 @@ _BLOCK = 2**22  # pre-activations of a block of rays; a dozen float64 arrays of 
 def flip(network: TwoLayer, x: Float[Tensor, "n d"], *, finder: Finder | None = None) -> Flip:
     """The smallest single step along the input gradient that flips the prediction, for a batch of inputs.
 
-    Exact for piecewise-linear activations, bracketed for others; `Flip.certainty` says which. Computed in float64 whatever
-    the type of the network.
+    Exact for piecewise-linear activations, bracketed for others; `Flip.certainty` says which. Computed in float64
+    whatever the type of the network.
 
     Args:
         network: A two-layer network.

@@ -17,12 +17,14 @@ from gradflip.rays._ray import ROUNDING, Ray
 class Bracketed:
     """Finds a flip of any network by expansion from the first-order guess and bracketed root finding.
 
-    A bracket phi(lower) >= 0 > phi(upper) with upper - lower <= rtol * upper is returned. It is *a* flip; that it is the first is
-    proved, where sigma states a bound K on |sigma''|, by marching from 0: |phi''| <= M = K m^(-1/2) sum_j |a_j| v_j^2, so
+    A bracket phi(lower) >= 0 > phi(upper) with upper - lower <= rtol * upper is returned. It is *a* flip; that it is
+    the first is proved, where sigma states a bound K on |sigma''|, by marching from 0: |phi''| <= M = K m^(-1/2)
+    sum_j |a_j| v_j^2, so
 
         phi(t + h) >= phi(t) + h phi'(t) - h^2 M / 2
 
-    excludes a flip up to the root of the right-hand side, from where the march goes on until it has reached the bracket.
+    excludes a flip up to the root of the right-hand side, from where the march goes on until it has reached the
+    bracket.
 
     Args:
         rtol: Width of the bracket relative to the step.
@@ -44,6 +46,8 @@ class Bracketed:
             raise UsageError(f"rtol must be at least 1e-15, got {self.rtol}.")
         if not self.growth > 1:
             raise UsageError(f"growth must be above 1, got {self.growth}.")
+        if not 1 <= self.reach < math.inf:
+            raise UsageError(f"reach must be at least 1 and finite, got {self.reach}.")
 
     def __call__(self, ray: Ray) -> Flip:
         """A flip on every ray that has one within reach.
@@ -64,7 +68,7 @@ class Bracketed:
         status = status.to(torch.int8)
         certainty = torch.full_like(status, Certainty.EXACT)
         certainty[live] = Certainty.BRACKETED
-        step = torch.where(boundary, 0.0, torch.inf)
+        step = torch.where(boundary, 0.0, torch.full_like(value, torch.inf))
         lower, upper = step.clone(), step.clone()
 
         index = live.nonzero()[:, 0]
@@ -100,9 +104,11 @@ def _expand(ray: Ray, growth: float, reach: float) -> tuple[Tensor, Tensor]:
         trial = factor * guess[open_rows]
         rays = ray.rows(open_rows)
         # strictly below rounding noise, so that a network that only dies along the ray has not flipped
-        below = rays.phi(trial) < -rays.rounding(trial)
+        phi = rays.phi(trial)
+        below = phi < -rays.rounding(trial)
         hi[open_rows[below]] = trial[below]
-        lo[open_rows[~below]] = trial[~below]
+        above = phi >= 0  # what is below 0 within rounding is neither end of a bracket
+        lo[open_rows[above]] = trial[above]
         open_rows = open_rows[~below]
         factor *= growth
         growth = min(2.0, growth * 1.05)  # fine near the guess, coarse far out
@@ -117,16 +123,20 @@ def _narrow(ray: Ray, lo: Tensor, hi: Tensor, rtol: float, max_steps: int = 200)
     fa, fb = ray.phi(a), ray.phi(b)
     c, fc = a, fa
     t = torch.full_like(a, 0.5)
+    wide = torch.ones_like(a, dtype=torch.bool)
     for _ in range(max_steps):
         x = a + t * (b - a)
         fx = ray.phi(x)
         same = (fx >= 0) == (fa >= 0)
-        c, fc = torch.where(same, a, b), torch.where(same, fa, fb)
-        b, fb = torch.where(same, b, a), torch.where(same, fb, fa)
-        a, fa = x, fx
+        # rows that are narrow enough stay as they are, so that no row depends on how long another takes
+        same, turned = same & wide, ~same & wide
+        c, fc = torch.where(same, a, torch.where(turned, b, c)), torch.where(same, fa, torch.where(turned, fb, fc))
+        b, fb = torch.where(turned, a, b), torch.where(turned, fa, fb)
+        a, fa = torch.where(wide, x, a), torch.where(wide, fx, fa)
         width = (b - a).abs()
         tolerance = 0.5 * rtol * torch.maximum(a, b)
-        if bool((width <= 2 * tolerance).all()):
+        wide = width > 2 * tolerance
+        if not bool(wide.any()):
             break
         xi, ratio = (a - b) / (c - b), (fa - fb) / (fc - fb)
         safe = (1 - torch.sqrt((1 - xi).clamp(min=0)) < ratio) & (ratio < torch.sqrt(xi.clamp(min=0)))

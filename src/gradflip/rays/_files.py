@@ -19,7 +19,8 @@ def flip_files(weights: Path, inputs: Path, *, key: str = "x", activation: str |
     """The flips of the inputs in one file, of the two-layer network in another.
 
     Args:
-        weights: `.npz` or `.safetensors` with W `(m, d)` and a `(m,)` of +-1; optionally bias, output_bias, scaling, activation.
+        weights: `.npz` or `.safetensors` with W `(m, d)` and a `(m,)` of +-1; optionally bias, output_bias, scaling,
+            activation.
         inputs: `.npy`, `.npz` or `.safetensors` with an array `(n, d)`.
         key: Name of that array where the file has several.
         activation: The activation where the file does not name it.
@@ -35,7 +36,11 @@ def flip_files(weights: Path, inputs: Path, *, key: str = "x", activation: str |
         at = network.a[network.a.abs() != 1][0]
         root = math.sqrt(network.width)
         divided = bool(torch.allclose(network.a.abs() * root, torch.ones_like(network.a), rtol=1e-4))
-        hint = f"it looks divided by sqrt(m) already: multiply it by {root:.6g}" if divided else "divide by |a_j| where W allows"
+        hint = (
+            f"it looks divided by sqrt(m) already: multiply it by {root:.6g}"
+            if divided
+            else "divide by |a_j| where W allows"
+        )
         raise FileError(f"{weights}: a must hold +-1 (f carries the factor m^(-1/2)), got {float(at):.6g}; {hint}.")
     x = _load_inputs(inputs, key)
     try:

@@ -81,11 +81,11 @@ class Flip:
 
     @property
     def relative(self) -> Float[Tensor, " n"]:
-        """rho = |x(s*) - x| / |x|, the scale-free number; inf where there is no flip or x = 0."""
+        """The relative perturbation rho = |x(s*) - x| / |x|, scale-free; inf where there is no flip or x = 0."""
         boundary = self.status == FlipStatus.BOUNDARY
         return torch.where(boundary, 0.0, self.perturbation / self.input_norm)
 
-    def at(self, epsilon: float | Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    def at(self, epsilon: float | Float[Tensor, ...]) -> Float[Tensor, ...]:
         """Robust share at a budget: of the batch, how much a single gradient step of norm <= epsilon does not flip.
 
         Args:
@@ -95,7 +95,7 @@ class Flip:
             Shares in [0, 1], in the shape of epsilon.
         """
         budgets = torch.as_tensor(epsilon, dtype=torch.float64, device=self.step.device)
-        flipped = self.perturbation.sort().values
+        flipped = self.perturbation[self.step.isfinite()].sort().values  # no budget, not even inf, flips the others
         return 1 - torch.searchsorted(flipped, budgets.contiguous(), right=True).to(torch.float64) / max(1, len(self))
 
     def to_frame(self) -> pl.DataFrame:
@@ -123,4 +123,6 @@ class Flip:
             Them all, in order.
         """
         columns = [field.name for field in fields(Flip) if field.name != "method"]
-        return Flip(**{name: torch.cat([getattr(part, name) for part in parts]) for name in columns}, method=parts[0].method)
+        return Flip(
+            **{name: torch.cat([getattr(part, name) for part in parts]) for name in columns}, method=parts[0].method
+        )

@@ -18,8 +18,9 @@ from gradflip.rays._ray import ROUNDING, Ray, snap
 class PiecewiseLinear:
     """Finds the first flip of a piecewise-linear network exactly, up to the rounding of float64 sums.
 
-    phi is linear between the breakpoints s = (u_j - k) / v_j, and starts at |f(x)|. Where neuron j passes a kink at which the
-    slope of sigma changes by D, the slope of phi gains kappa = sign(f) a_j |v_j| D / sqrt(m), whichever way it passes. So
+    phi is linear between the breakpoints s = (u_j - k) / v_j, and starts at |f(x)|. Where neuron j passes a kink at
+    which the slope of sigma changes by D, the slope of phi gains kappa = sign(f) a_j |v_j| D / sqrt(m), whichever way
+    it passes. So
 
         phi(s) = |f| + s phi'(0+) + sum over breakpoints B <= s of kappa_B (s - B),
 
@@ -121,7 +122,7 @@ class _Crossing:
 
 
 def _slope_after_zero(ray: Ray) -> Tensor:
-    """sigma' of every neuron just right of s = 0: a neuron on a kink goes the way that -v takes it."""
+    """Slope of sigma at every neuron just right of s = 0: a neuron on a kink goes the way that -v takes it."""
     assert ray.sigma.slopes is not None
     slope = torch.full_like(ray.u, ray.sigma.slopes[0])
     for i, kink in enumerate(ray.sigma.kinks):
@@ -149,7 +150,7 @@ def _jumps(ray: Ray, value: Tensor, sigma: Activation) -> Tensor:
 
 
 def _first_crossing(start: _Start, breaks: Tensor, jumps: Tensor, limit: Tensor) -> _Crossing:
-    """The first piece left of `limit` on which phi goes below zero, and where on it.
+    """Return the first piece left of `limit` on which phi goes below zero, and where on it.
 
     Where the limit is inf the last piece is unbounded, its slope decides, and the answer is never `NOT_FOUND`.
     """
@@ -187,6 +188,10 @@ def _first_crossing(start: _Start, breaks: Tensor, jumps: Tensor, limit: Tensor)
     lower, upper = left.gather(1, piece), right.gather(1, piece)
     step = lower + at_left.gather(1, piece).clamp(min=0.0) / -slope.gather(1, piece)
     step = torch.minimum(step, upper)
+    cut = crossed & (upper[:, 0] == limit)  # by the limit, not by a breakpoint
+    if bool(cut.any()):
+        beyond = torch.where(breaks[cut] > limit[cut, None], breaks[cut], torch.inf)
+        upper[cut] = torch.cat([beyond, zero[cut] + torch.inf], dim=1).amin(dim=1, keepdim=True)
     status = torch.where(limit.isinf(), FlipStatus.NEVER, FlipStatus.NOT_FOUND)
     status = torch.where(crossed, FlipStatus.FLIPPED, status).to(torch.int8)
     return _Crossing(status, step[:, 0], lower[:, 0], upper[:, 0])

@@ -15,8 +15,8 @@ from gradflip.networks import Activation, TwoLayer
 ROUNDING = 1e-12
 """Relative rounding allowed to a sum: it counts as zero when |sum| <= ROUNDING * (sum of |terms|).
 
-Sums of k terms in float64 err by about sqrt(k) 2^-53 of that scale, so this holds for k = m + d far beyond 10^6, and what it
-hides, a value of 10^-12 of its own terms, has no sign that float64 could know.
+Sums of k terms in float64 err by about sqrt(k) 2^-53 of that scale, so this holds for k = m + d far beyond 10^6, and
+what it hides, a value of 10^-12 of its own terms, has no sign that float64 could know.
 """
 
 

@@ -1,13 +1,12 @@
-"""The figures of lazy training: step, gradient and relative perturbation against the input dimension, on log-log axes."""
+"""The figures of lazy training: step, gradient and relative perturbation against the input dimension, log-log."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import altair as alt
 import polars as pl
@@ -29,18 +28,29 @@ class Panel:
         title: Of the vertical axis, with its unit.
         exponent: What the theory says of its growth in d.
         law: The same in words.
+        at_norm: The law for inputs of any norm, in words; empty if the norm does not matter.
+        factor: By which it differs, from |x| and b (1 with biases, 0 without): the theorem takes (x, b) at norm 1.
     """
 
     column: str
     title: str
     exponent: float
     law: str
+    at_norm: str
+    factor: Callable[[float, float], float]
 
 
 PANELS = (
-    Panel("step", "flipping step s*", -1.0, "c / d"),
-    Panel("gradient_norm", "gradient norm |g|", 0.5, "c √d"),
-    Panel("relative", "relative perturbation ρ = s*|g| / |x|", -0.5, "c / √d"),
+    Panel("step", "flipping step s*", -1.0, "c / d", "c √(|x|² + b) / d", lambda x, b: math.hypot(x, b)),
+    Panel("gradient_norm", "gradient norm |g|", 0.5, "c √d", "", lambda x, b: 1.0),
+    Panel(
+        "relative",
+        "relative perturbation ρ = s*|g| / |x|",
+        -0.5,
+        "c / √d",
+        "c √(1 + b / |x|²) / √d",
+        lambda x, b: math.hypot(1, b / x),
+    ),
 )
 
 
@@ -56,7 +66,7 @@ class Figure:
     """
 
     name: str
-    panels: tuple[alt.LayerChart, ...]
+    panels: tuple[alt.LayerChart | alt.FacetChart, ...]
     numbers: pl.DataFrame
     caption: str
 
@@ -94,25 +104,57 @@ def lazy_figure(experiment: Experiment, table: pl.DataFrame, settings: Settings)
         settings: Those of the run.
 
     Returns:
-        A figure; points are means over seeds of means over the correctly classified test images, bands one standard deviation over seeds.
+        A figure; points are means over seeds of means over the correctly classified test images, bands one standard
+        deviation over seeds.
 
     Raises:
         ValueError: If no network of the experiment has a flip to draw.
     """
-    rows = experiment.select(table, settings)
+    rows = experiment.select(table, settings) if len(table) else table  # a table without rows has no columns
+    if not len(rows) or not rows["step"].count():
+        raise ValueError(f"no network of {experiment.name} has a flip to draw; see the table for what happened.")
     curve = experiment.curves
     numbers = pl.concat([_averages(rows, curve, panel) for panel in PANELS])
-    if not len(numbers):
-        raise ValueError(f"no network of {experiment.name} has a flip to draw; see the table for what happened.")
-    constants = {panel.column: _fitted(numbers.filter(quantity=panel.column), panel) for panel in PANELS}
-    charts = tuple(_panel(numbers.filter(quantity=panel.column), curve, panel, constants[panel.column]) for panel in PANELS)
-    return Figure(experiment.name, charts, numbers, _caption(experiment, rows, settings, constants))
+    norms = dict(rows.group_by("dim").agg(pl.col("input_norm").mean()).iter_rows())
+    charts, laws = [], []
+    for panel in PANELS:
+        drawn = numbers.filter(quantity=panel.column)
+        law = _law(drawn, panel, norms, float(experiment.bias), varying=not experiment.normalize)
+        charts.append(_panel(drawn, curve, panel, law))
+        laws.append(law)
+    return Figure(experiment.name, tuple(charts), numbers, _caption(experiment, rows, settings, laws))
+
+
+@dataclass(frozen=True)
+class _Law:
+    """What the theory says of one panel, with its constants fitted: curves to draw, and words."""
+
+    plain: pl.DataFrame
+    at_norms: pl.DataFrame
+    words: str
+
+
+def _law(numbers: pl.DataFrame, panel: Panel, norms: dict[int, float], bias: float, *, varying: bool) -> _Law:
+    dims = sorted(set(numbers["dim"].to_list()))
+    ends = [dims[0] / 1.15, dims[-1] * 1.15]
+    constant = _fitted(numbers, {dim: dim**panel.exponent for dim in dims})
+    plain = pl.DataFrame({"dim": ends, "mean": [constant * dim**panel.exponent for dim in ends]})
+    words = f"dashed: {panel.law}, c = {constant:.3g}"
+    if not varying or not panel.at_norm:
+        return _Law(plain, plain.clear(), words)
+    shape = {dim: dim**panel.exponent * panel.factor(norms[dim], bias) for dim in dims}
+    constant = _fitted(numbers, shape)
+    at_norms = pl.DataFrame({"dim": [float(dim) for dim in dims], "mean": [constant * shape[dim] for dim in dims]})
+    # b is 0 or 1: write it out
+    words += f"; dotted: {panel.at_norm.replace('b', '1') if bias else panel.law}, c = {constant:.3g}"
+    return _Law(plain, at_norms, words)
 
 
 def _averages(rows: pl.DataFrame, curve: str, panel: Panel) -> pl.DataFrame:
     """Mean and standard deviation over seeds at each dimension, for each curve."""
     return (
-        rows.filter(pl.col(panel.column).is_not_null())
+        rows
+        .filter(pl.col(panel.column).is_not_null())
         .group_by(curve, "dim", maintain_order=True)
         .agg(
             pl.col(panel.column).mean().alias("mean"),
@@ -124,21 +166,21 @@ def _averages(rows: pl.DataFrame, curve: str, panel: Panel) -> pl.DataFrame:
     )
 
 
-def _fitted(numbers: pl.DataFrame, panel: Panel) -> float:
-    """The c of c d^exponent that is closest to all points on the log scale."""
-    logs = [math.log(mean) - panel.exponent * math.log(dim) for mean, dim in numbers.select("mean", "dim").iter_rows()]
-    return math.exp(sum(logs) / len(logs)) if logs else math.nan
+def _fitted(numbers: pl.DataFrame, shape: dict[int, float]) -> float:
+    """Return the c for which c * shape is closest to all points on the log scale."""
+    logs = [math.log(mean / shape[dim]) for mean, dim in numbers.select("mean", "dim").iter_rows()]
+    return math.exp(sum(logs) / len(logs))
 
 
-def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, constant: float) -> alt.LayerChart:
+def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, law: _Law) -> alt.LayerChart | alt.FacetChart:
     dims = sorted(set(numbers["dim"].to_list()))
     x_domain = [dims[0] / 1.15, dims[-1] * 1.15]
     name = {"width": "width m", "C0": "C0"}[curve]
-    means, deviations = numbers["mean"].to_list(), numbers["std"].to_list()
+    means, spreads = numbers["mean"].to_list(), numbers["std"].to_list()
     floor = min(means) / 1.4
-    edges = [max(mean - std, floor) for mean, std in zip(means, deviations, strict=True)]
-    tops = [mean + std for mean, std in zip(means, deviations, strict=True)]
-    theory = [constant * dim**panel.exponent for dim in x_domain]
+    edges = [max(mean - std, floor) for mean, std in zip(means, spreads, strict=True)]
+    tops = [mean + std for mean, std in zip(means, spreads, strict=True)]
+    theory = pl.concat([law.plain, law.at_norms])["mean"].to_list()
     y_domain = [min(edges + theory) / 1.1, max(tops + theory) * 1.1]
     order = sorted(set(numbers[curve].to_list()))
     drawn = numbers.with_columns(
@@ -151,9 +193,13 @@ def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, constant: float) -> 
     color = alt.Color("curve:N", title=name, sort=[str(value) for value in order]).scale(
         domain=[str(value) for value in order], range=list(COLORS[: len(order)])
     )
-    color = color.legend(orient="bottom", titleAnchor="start", direction="horizontal", symbolType="circle", symbolOpacity=1)
+    color = color.legend(
+        orient="bottom", titleAnchor="start", direction="horizontal", symbolType="circle", symbolOpacity=1
+    )
     chosen = alt.selection_point(name=f"chosen_{panel.column}", fields=["curve"], bind="legend")
-    base = alt.Chart(_values(drawn)).encode(x=x, color=color, opacity=alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1)))
+    base = alt.Chart(drawn).encode(
+        x=x, color=color, opacity=alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
+    )
     tooltip = [
         alt.Tooltip("curve:N", title=name),
         alt.Tooltip("dim:Q", title="d"),
@@ -162,18 +208,17 @@ def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, constant: float) -> 
         alt.Tooltip("seeds:Q", title="seeds"),
     ]
     y = alt.Y("mean:Q", title=panel.title, scale=y_scale, axis=y_axis)
-    band = alt.Chart(_values(drawn)).mark_area(clip=True).encode(
+    band = alt.Chart(drawn).mark_area(clip=True).encode(
         x=x, y=alt.Y("low:Q", scale=y_scale, title=panel.title, axis=y_axis), y2="high:Q", color=color,
         opacity=alt.when(chosen).then(alt.value(0.18)).otherwise(alt.value(0.02)),
     )  # fmt: skip
     line = base.mark_line(strokeWidth=2, clip=True).encode(y=y)
     points = base.mark_point(filled=True, size=46, clip=True).encode(y=y, tooltip=tooltip)
-    law = alt.Chart(alt.Data(values=[{"dim": d, "mean": s} for d, s in zip(x_domain, theory, strict=True)]))
-    dashed = law.mark_line(strokeDash=[6, 4], color=_THEORY, strokeWidth=1.5, clip=True).encode(x=x, y=y)
-    label = f"theory: {panel.law}, c = {constant:.3g}"
-    title = alt.TitleParams(label, fontSize=11, fontWeight="normal", color=_THEORY, anchor="start")
-    return (
-        alt.layer(band, dashed, line, points.add_params(chosen)).properties(width=250, height=230, title=title)
+    dashed = alt.Chart(law.plain).mark_line(strokeDash=[6, 4], color=_THEORY, strokeWidth=1.5).encode(x=x, y=y)
+    dotted = alt.Chart(law.at_norms).mark_line(strokeDash=[1, 3], color=_THEORY, strokeWidth=2).encode(x=x, y=y)
+    title = alt.TitleParams(law.words.split("; "), fontSize=11, fontWeight="normal", color=_THEORY, anchor="start")
+    return alt.layer(band, dashed, dotted, line, points.add_params(chosen)).properties(
+        width=250, height=230, title=title
     )
 
 
@@ -193,11 +238,7 @@ def ticks(domain: Sequence[float]) -> list[float]:
     return [tick for tick in found if low <= tick <= high]
 
 
-def _values(frame: pl.DataFrame) -> Any:
-    return alt.Data(values=frame.to_dicts())
-
-
-def _caption(experiment: Experiment, rows: pl.DataFrame, settings: Settings, constants: dict[str, float]) -> str:
+def _caption(experiment: Experiment, rows: pl.DataFrame, settings: Settings, laws: list[_Law]) -> str:
     """What varies, how many draws, which interval, the constants of the theory curves."""
     grid = experiment.grid(settings)
     seeds = rows["seed"].n_unique()
@@ -210,12 +251,19 @@ def _caption(experiment: Experiment, rows: pl.DataFrame, settings: Settings, con
     )
     inputs = "inputs of norm 1" if experiment.normalize else "pixels as they are"
     biases = "hidden biases" if experiment.bias else "no biases"
-    laws = ", ".join(f"{constants[panel.column]:.3g} for {panel.law}" for panel in PANELS)
+    theory = "Dashed: the law of the theorem for inputs of norm 1; "
+    if any(len(law.at_norms) for law in laws):
+        theory += "dotted: the same law at the measured norms of the inputs; "
+    theory += "each constant c is fitted to all points on the log scale."
     stayed = int((rows["stopped_because"] == "max-epochs").sum())
-    never_left = f" {stayed} of {len(rows)} networks had not reached the surface of their ball when training ended." if stayed else ""
+    never_left = (
+        f" {stayed} of {len(rows)} networks had not reached the surface of their ball when training ended."
+        if stayed
+        else ""
+    )
     return (
         f"{what}; {settings.data} {settings.classes[0]} against {settings.classes[1]}, {inputs}, {biases}, "
-        f"protocol “{settings.protocol}”. Points: mean over {seeds} seed{'s' if seeds > 1 else ''} of the mean over the correctly "
-        f"classified test images ({count}); bands: one standard deviation over seeds. "
-        f"Dashed: the law of the theorem, its constant c fitted ({laws}).{never_left}"
+        f"protocol “{settings.protocol}”. Points: mean over {seeds} seed{'s' if seeds > 1 else ''} of the mean over "
+        f"the correctly classified test images ({count}); bands: one standard deviation over seeds. "
+        f"{theory}{never_left}"
     )

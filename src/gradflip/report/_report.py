@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 import jinja2
 import polars as pl
+from markupsafe import Markup
 
 from gradflip._errors import FileError
 from gradflip._version import __version__
@@ -67,12 +68,19 @@ def read_table(folder: RunFolder) -> pl.DataFrame:
 
 
 def _render(
-    folder: RunFolder, planned: Plan, table: pl.DataFrame, results: list[CellResult], figures: list[Figure], missing: list[str]
+    folder: RunFolder,
+    planned: Plan,
+    table: pl.DataFrame,
+    results: list[CellResult],
+    figures: list[Figure],
+    missing: list[str],
 ) -> str:
     import vl_convert as vlc
 
     template = resources.files("gradflip.report").joinpath("templates/report.html.j2").read_text()
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["number"] = _number
     titles = {experiment.name: experiment for experiment in planned.experiments}
     settings = planned.settings
@@ -93,14 +101,14 @@ def _render(
         ],
         missing=missing,
         summary=_summary(table),
-        rows=table.sort("width", "C0", "dim", "seed").to_dicts(),
+        rows=table.sort("width", "C0", "dim", "seed").to_dicts() if len(table) else [],
         failed=[result for result in results if result.status == "failed"],
         total_seconds=sum(result.seconds for result in results),
         peak_memory=max((result.peak_memory_bytes for result in results), default=0),
         slowest=sorted(results, key=lambda result: -result.seconds)[:5],
         cells=len(results),
         env=env,
-        script=jinja2.utils.markupsafe.Markup(vlc.javascript_bundle().replace("</script", "<\\/script")),
+        script=Markup(vlc.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")),
     )
 
 
@@ -133,10 +141,16 @@ def _options(planned: Plan) -> dict[str, Any]:
     return shown
 
 
-def _embedded(panel: alt.LayerChart) -> Any:
+def _embedded(panel: alt.LayerChart | alt.FacetChart) -> Any:
     """A chart as JSON for a script element: no sequence in it can close the element."""
-    text = json.dumps(panel.to_dict(validate=False)).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return jinja2.utils.markupsafe.Markup(text)
+    text = (
+        json
+        .dumps(panel.to_dict(validate=False))
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+    )
+    return Markup(text)
 
 
 def _number(value: Any) -> str:

@@ -1,0 +1,165 @@
+"""Figures and report, from small tables whose numbers are known."""
+
+import json
+import math
+import re
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradflip import FileError
+from gradflip.experiments import EXPERIMENTS, Settings, plan
+from gradflip.report import lazy_figure, read_table, write_report
+from gradflip.report._figures import ticks
+from gradflip.sweep import CellResult, RunFolder
+
+FIG2 = EXPERIMENTS["wang2022-fig2"]
+SETTINGS = Settings(data="digits", preset="quick")
+
+
+def row(size, width, seed, C0=10.0, **changes):
+    """A row that obeys the theorem exactly: |g| = 0.7 sqrt d, s* d / sqrt(|x|^2 + 1) = 2, spread by 10 % over seeds."""
+    d, norm, spread = size**2, size / 3, 1 + 0.1 * (seed - 1)
+    step = 2 * spread * math.hypot(norm, 1) / d
+    gradient = 0.7 * size
+    return {
+        "seed": seed, "size": size, "dim": d, "normalize": False, "width": width, "bias": True, "C0": C0,
+        "output_bias": False, "stopped_because": "left-ball", "epochs": 5.5, "deviation": 9.99, "left_at": 10.01,
+        "test_error": 0.01,
+        "correct": 69, "flipped": 69, "never": 0, "flat": 0, "input_norm": norm,
+        "gradient_norm": gradient, "step": step,
+        "perturbation": step * gradient, "relative": step * gradient / norm,
+        "relative_sqrt_d": step * gradient / norm * size,
+    } | changes  # fmt: skip
+
+
+def table(**changes):
+    return pl.DataFrame([row(n, m, s, **changes) for n in (5, 8, 14, 20, 28) for m in (250, 1000) for s in range(3)])
+
+
+def test_points_are_means_and_bands_deviations_over_seeds():
+    numbers = lazy_figure(FIG2, table(), SETTINGS).numbers
+    assert len(numbers) == 3 * 2 * 5
+    point = numbers.filter(quantity="step", width=1000, dim=196).row(0, named=True)
+    steps = [row(14, 1000, seed)["step"] for seed in range(3)]
+    mean = sum(steps) / 3
+    assert point["mean"] == pytest.approx(mean)
+    assert point["std"] == pytest.approx(math.sqrt(sum((step - mean) ** 2 for step in steps) / 2))
+    assert point["seeds"] == 3
+
+
+def test_the_theory_curves_carry_the_constants_that_made_the_rows():
+    figure = lazy_figure(FIG2, table(), SETTINGS)
+    titles = [panel.to_dict(validate=False)["title"]["text"] for panel in figure.panels]
+    assert titles[0][1] == "dotted: c √(|x|² + 1) / d, c = 2"
+    assert titles[1] == ["dashed: c √d, c = 0.7"]
+    assert titles[2][1] == "dotted: c √(1 + 1 / |x|²) / √d, c = 1.4"
+
+
+def test_the_caption_says_what_varies_how_many_draws_and_which_interval():
+    caption = lazy_figure(FIG2, table(), SETTINGS).caption
+    for part in ("m = 250, 1000", "C0 = 10", "digits 0 against 1", "3 seeds", "(69)", "one standard deviation",
+                 "protocol “text”", "fitted"):  # fmt: skip
+        assert part in caption
+    assert "had not reached" not in caption
+    stayed = lazy_figure(FIG2, table(stopped_because="max-epochs"), SETTINGS).caption
+    assert "30 of 30 networks had not reached the surface of their ball" in stayed
+
+
+def test_rows_of_other_experiments_are_not_drawn():
+    more = pl.concat([table(), table(C0=20.0), table(normalize=True)])
+    assert lazy_figure(FIG2, more, SETTINGS).numbers.equals(lazy_figure(FIG2, table(), SETTINGS).numbers)
+
+
+def test_a_table_without_flips_is_no_figure():
+    with pytest.raises(ValueError, match="no network of wang2022-fig2 has a flip to draw"):
+        nothing = [pl.lit(None, pl.Float64).alias(name) for name in ("step", "gradient_norm", "relative")]
+        lazy_figure(FIG2, table().with_columns(nothing), SETTINGS)
+
+
+def test_axes_are_logarithmic_with_ticks_inside_explicit_domains():
+    for panel in lazy_figure(FIG2, table(), SETTINGS).panels:
+        for layer in panel.to_dict(validate=False)["layer"]:
+            for axis in ("x", "y"):
+                channel = layer["encoding"][axis]
+                assert channel["scale"]["type"] == "log"
+                low, high = channel["scale"]["domain"]
+                assert len(channel["axis"]["values"]) >= 2
+                assert all(low <= tick <= high for tick in channel["axis"]["values"])
+
+
+@given(st.floats(1e-8, 1e8), st.floats(1.6, 1e6))
+def test_ticks_lie_within_the_domain_increase_and_are_few(low, ratio):
+    found = ticks([low, low * ratio])
+    assert found == sorted(set(found))
+    assert all(low <= tick <= low * ratio for tick in found)
+    assert 1 <= len(found) <= 12
+
+
+def folder_with(tmp_path, rows, failed=0, settings=SETTINGS):
+    planned = plan(["wang2022-fig2"], settings)
+    folder = RunFolder.create(tmp_path / "run", planned.spec)
+    folder.write_env({"gradflip": "0", "machine": "<img src=x onerror=alert(1)>"})
+    for i, cell in enumerate(planned.cells):
+        same = {"size": cell.parameters["size"], "width": cell.parameters["width"], "seed": cell.seed}
+        own = rows.filter(**same).drop("seed").to_dicts()
+        error = "ValueError: <script>alert('cell')</script>\n\ntraceback"
+        lost = CellResult(cell, "failed", error=error)
+        folder.write(lost if i < failed else CellResult(cell, "ok", rows=own, seconds=1.5))
+    folder.write_tables(planned.cells)
+    return folder
+
+
+def test_the_report_has_every_figure_in_every_form(tmp_path):
+    folder = folder_with(tmp_path, table())
+    page = write_report(folder)
+    text = page.read_text()
+    assert page == folder.path / "report.html"
+    assert len(re.findall(r'<script type="application/json">', text)) == 3
+    assert "gradflip run wang2022-fig2 --data digits --preset quick" in text
+    assert "2070 of 2070" in text.replace("\n", " ")
+    for ending, magic in (("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<svg")):
+        assert (folder.path / "figures" / f"wang2022-fig2.{ending}").read_bytes().startswith(magic)
+    spec = json.loads((folder.path / "figures" / "wang2022-fig2.vl.json").read_text())
+    assert len(spec["hconcat"]) == 3
+    numbers = pl.read_csv(folder.path / "figures" / "wang2022-fig2.csv")
+    assert numbers["mean"].to_list() == pytest.approx(lazy_figure(FIG2, table(), SETTINGS).numbers["mean"].to_list())
+    assert page.stat().st_size < 3_000_000
+
+
+def test_the_report_needs_no_network_and_shows_hostile_text_as_text(tmp_path):
+    text = write_report(folder_with(tmp_path, table(), failed=1)).read_text()
+    assert "&lt;script&gt;alert(&#39;cell&#39;)&lt;/script&gt;" in text
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    own = text[: text.index("vegaEmbed")]
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', own)
+
+
+def test_a_report_without_any_row_says_so(tmp_path):
+    folder = folder_with(tmp_path, table(), failed=30)
+    text = write_report(folder).read_text()
+    assert "no network of wang2022-fig2 has a flip to draw" in text
+    assert "Cells that failed" in text
+
+
+def test_a_folder_without_a_table_is_answered_with_what_to_do(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", plan(["wang2022-fig2"], SETTINGS).spec)
+    with pytest.raises(FileError, match="has no table.parquet yet; run the experiment to its end first"):
+        read_table(folder)
+
+
+def test_a_folder_of_another_version_is_refused(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", {"experiments": ["wang2022-fig99"], "settings": {}})
+    with pytest.raises(FileError, match="is not of this version of gradflip"):
+        write_report(folder)
+
+
+def test_the_command_in_the_report_says_every_setting_that_is_not_the_default(tmp_path):
+    settings = Settings(data="digits", classes=(3, 8), protocol="published", seeds=3, seed=0)
+    text = write_report(folder_with(tmp_path, table(), settings=settings)).read_text()
+    assert (
+        "gradflip run wang2022-fig2 --data digits --preset quick --classes 3,8 --protocol published --seeds 3" in text
+    )

@@ -1,0 +1,50 @@
+"""The report in a real browser: every figure drawn, nothing on the console, nothing asked of the network."""
+
+import shutil
+
+import pytest
+from test_report_figures import folder_with, table
+
+from gradflip.report import write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1100], ids=["phone", "desk"])
+def test_the_page_draws_its_figures_without_errors_or_requests(browser, tmp_path, scheme, width):
+    page_file = write_report(folder_with(tmp_path, table()))
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(page_file.as_uri())
+    page.wait_for_function("document.querySelectorAll('.chart svg').length === 3")
+    assert said == []
+    assert asked == [page_file.as_uri()]
+    # the marks themselves: two widths of five points in each panel
+    points = page.locator(".chart svg .mark-symbol.role-mark path").count()
+    assert points == 3 * 10
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    ink = page.evaluate("getComputedStyle(document.body).color")
+    assert ink == ("rgb(27, 31, 36)" if scheme == "light" else "rgb(230, 233, 236)")
+    page.close()
