@@ -119,13 +119,14 @@ class LazyBall:
         outside = distance > self.radius
         if not bool(outside.any()):
             return network
-        # rounding of a row to the network's type (a few times: the scaling may round too) moves it by eps |w|
-        slack = 4 * torch.finfo(unit.W.dtype).eps * torch.linalg.vector_norm(now, dim=1)
-        target = (self.radius - slack).clamp(min=0.0)
+        # rounding of a row drawn in to the network's type (a few times: the scaling may round too) moves it by eps |w|
+        longest = torch.linalg.vector_norm(start, dim=1) + self.radius
+        target = (self.radius - 4 * torch.finfo(unit.W.dtype).eps * longest).clamp(min=0.0)
         factor = torch.where(outside, target / distance, 1.0)
-        drawn = torch.where(outside[:, None], start + factor[:, None] * offset, now)
-        projected = with_rows(unit, drawn)
-        return projected.rescale(network.scaling)
+        drawn = with_rows(unit, start + factor[:, None] * offset).rescale(network.scaling)
+        W = torch.where(outside[:, None], drawn.W, network.W)
+        bias = None if network.bias is None or drawn.bias is None else torch.where(outside, drawn.bias, network.bias)
+        return TwoLayer(W, network.a, bias, network.output_bias, network.activation, network.scaling)
 
     def cone_distance(self, network: TwoLayer) -> ConeDistance:
         """The distance of the network's ray { c W : c > 0 } from the centre: min over c of max_j |c w_j - w_(j,0)|.
@@ -151,7 +152,11 @@ class LazyBall:
         if network.output_bias:
             raise UsageError(f"the cone needs a network without output bias, got {network.output_bias}.")
         moved, start = rows(self._comparable(network)), rows(self.network0)
-        scale = _lowest_maximum(moved, moved - start)
+        # near the ball first, where c - 1 is small and nothing cancels
+        along, size = float((moved * start).sum()), float((moved * moved).sum())
+        near = along / size if along > 0 else math.sqrt(float((start * start).sum()) / size) if size > 0 else 1.0
+        near = near or 1.0
+        scale = near * _lowest_maximum(near * moved, near * moved - start)
         return ConeDistance(float(torch.linalg.vector_norm(scale * moved - start, dim=1).max()), scale)
 
     def _comparable(self, network: TwoLayer) -> TwoLayer:
@@ -164,8 +169,14 @@ class LazyBall:
             )
         if (unit.bias is None) != (centre.bias is None):
             raise UsageError("the network and the ball's centre must both have biases or both have none.")
-        if not torch.equal(unit.a.to(torch.float64), centre.a.to(torch.float64)):
+        coarser = min(unit.a.dtype, centre.a.dtype, key=lambda dtype: torch.finfo(dtype).bits)
+        if not torch.equal(unit.a.to(coarser), centre.a.to(coarser)):
             raise UsageError("the network must have the top weights of the ball's centre: they are not trained.")
+        if (unit.output_bias or 0.0) != (centre.output_bias or 0.0):
+            raise UsageError(
+                f"the network must have the output bias of the ball's centre, {centre.output_bias}, "
+                f"got {unit.output_bias}: it is not trained."
+            )
         return unit
 
 
@@ -247,7 +258,8 @@ def _lowest_of_two(A: Tensor, B: Tensor, D: Tensor, i: int, j: int, low: float, 
         candidates.append(root / p)
         if root != 0:
             candidates.append(r / root)
-    inside = [c for c in candidates if low <= c <= high] or [0.5 * (low + high)]
+    # the ends too: where the parabolas meet at one of them, rounding may put that point outside
+    inside = [low, high, *(c for c in candidates if low < c < high)]
 
     def height(c: float) -> float:
         return max(float((A[k] * c - 2 * B[k]) * c + D[k]) for k in (i, j))

@@ -13,7 +13,7 @@ from gradflip.networks import TwoLayer
 from gradflip.rays._bracketed import Bracketed
 from gradflip.rays._flip import Flip
 from gradflip.rays._piecewise import PiecewiseLinear
-from gradflip.rays._ray import Ray, _gradient_ray, checked_inputs
+from gradflip.rays._ray import Ray, checked_inputs, gradient_ray_block, largest_weights
 
 Finder = Callable[[Ray], Flip]
 
@@ -48,5 +48,6 @@ def flip(network: TwoLayer, x: Float[Tensor, "n d"], *, finder: Finder | None = 
     if finder is None:
         finder = PiecewiseLinear() if network.activation.piecewise_linear else Bracketed()
     network = network.to(dtype=torch.float64)
-    rows = max(1, _BLOCK // network.width)
-    return Flip.join([finder(_gradient_ray(network, x[start : start + rows])) for start in range(0, len(x), rows)])
+    largest = largest_weights(network)
+    blocks = torch.split(x, max(1, _BLOCK // network.width))
+    return Flip.join([finder(gradient_ray_block(network, block, largest)) for block in blocks])

@@ -144,7 +144,8 @@ def gradient_ray(network: TwoLayer, x: Float[Tensor, "n d"]) -> Ray:
 
     Source: Wang et al. (2022), Theorem 3.1 (the step), spec 1.2.
     """
-    return _gradient_ray(network.to(dtype=torch.float64), checked_inputs(network, x))
+    network, x = network.to(dtype=torch.float64), checked_inputs(network, x)
+    return gradient_ray_block(network, x, largest_weights(network))
 
 
 def checked_inputs(network: TwoLayer, x: Tensor) -> Tensor:
@@ -183,8 +184,32 @@ def snap(number: Tensor, scale: Tensor) -> Tensor:
     return torch.where(number.abs() <= ROUNDING * scale, 0.0, number)
 
 
-def _gradient_ray(network: TwoLayer, x: Tensor) -> Ray:
-    """`gradient_ray` of a float64 network and checked inputs."""
+def largest_weights(network: TwoLayer) -> Float[Tensor, " m"]:
+    """max_k |W_jk|, without a copy of W.
+
+    Args:
+        network: A network.
+
+    Returns:
+        One number per neuron.
+    """
+    return torch.maximum(network.W.amax(dim=1), -network.W.amin(dim=1))
+
+
+def gradient_ray_block(network: TwoLayer, x: Float[Tensor, "n d"], largest: Float[Tensor, " m"]) -> Ray:
+    """`gradient_ray` without its checks, for a block of inputs.
+
+    Args:
+        network: A network in float64.
+        x: Inputs that `checked_inputs` gave.
+        largest: `largest_weights(network)`.
+
+    Returns:
+        A `Ray`.
+
+    Raises:
+        UsageError: If a product overflows.
+    """
     W, a, sigma, c = network.W, network.a, network.activation, network.output_bias or 0.0
     root = math.sqrt(network.width)
     u = x @ W.mT if network.bias is None else torch.addmm(network.bias, x, W.mT)
@@ -193,7 +218,7 @@ def _gradient_ray(network: TwoLayer, x: Tensor) -> Ray:
     g = (q @ W) / root
     gradient_norm = torch.linalg.vector_norm(g, dim=1)
     # the sum of |terms| of g, by its largest coordinate; at most sqrt(d) below the exact scale of the norm
-    gradient_norm = snap(gradient_norm, (q.abs() @ W.abs().amax(dim=1)) / root)
+    gradient_norm = snap(gradient_norm, (q.abs() @ largest) / root)
     if not bool(torch.isfinite(gradient_norm).all() & torch.isfinite(value).all()):
         raise UsageError("the network overflows float64 on these inputs; rescale its weights.")
     sign = torch.where(gradient_norm > 0, snap(value, scale).sign(), 0.0)
