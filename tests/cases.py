@@ -1,15 +1,29 @@
-"""Tables of cases: activations that are piecewise linear, and families of networks that are hard on a search along the ray."""
+"""Tables of cases: piecewise-linear activations, and families of networks that are hard on a search along the ray."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
+import jaxtyping
+import pytest
 import torch
-from gradflip import Activation
-from gradflip.networks import activation
 from torch import Tensor
+
+from gradflip import Activation, UsageError
+from gradflip.networks import activation
+
+
+@contextmanager
+def refused(message: str) -> Iterator[None]:
+    """A `UsageError` of this text; under jaxtyping's hook, a wrong type or shape may be refused before that."""
+    with pytest.raises((UsageError, jaxtyping.TypeCheckError)) as caught:
+        yield
+    if isinstance(caught.value, UsageError):
+        assert re.search(message, str(caught.value)), str(caught.value)
 
 
 def hard_tanh() -> Activation:

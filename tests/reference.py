@@ -147,7 +147,7 @@ class ExactRay:
         if status == "boundary":
             return None if self.sign == 0 else f"boundary at value {float(pieces[0][1])}"
         end = Fraction(step) if status == "flipped" else None
-        for left, value, slope in pieces:
+        for left, value, _ in pieces:
             if end is not None and left > end:
                 break
             if value < -slack * self.rounding(left):
@@ -284,7 +284,9 @@ class Trajectory:
     errors: list[int]
 
 
-def train_by_autograd(network, x: Tensor, y: Tensor, *, lr, batch_size, epochs, seed, shuffle="every-epoch") -> Trajectory:
+def train_by_autograd(
+    network, x: Tensor, y: Tensor, *, lr, batch_size, epochs, seed, shuffle="every-epoch"
+) -> Trajectory:
     """`epochs` passes of torch's SGD with autograd, everything kept."""
     from gradflip._seeds import generator
 
@@ -304,7 +306,7 @@ def train_by_autograd(network, x: Tensor, y: Tensor, *, lr, batch_size, epochs, 
             optimizer.step()
             states.append(model.state())
             deviations.append(model.deviation())
-            losses.append(float(loss) * len(chosen))
+            losses.append(float(loss.detach()) * len(chosen))
             errors.append(int((margin <= 0).sum()))
         epoch_ends.append(len(states) - 1)
     return Trajectory(states, deviations, epoch_ends, losses, errors)

@@ -199,16 +199,36 @@ def table(directory: Path, *, csv: Annotated[bool, Parameter(negative="")] = Fal
 
 
 @app.command
-def report(directory: Path) -> None:
-    """Draw the figures and report.html of a run again, without computing anything.
+def report(*directories: Path, out: Path | None = None) -> None:
+    """Draw figures and report of a run again, without computing anything; several runs are compared on one page.
+
+    Args:
+        directories: Run folders.
+        out: The page: report.html in the folder of a single run, comparison.html in the first of several.
+
+    Raises:
+        UsageError: If no folder is named.
+    """
+    if not directories:
+        raise UsageError("name at least one run folder, such as runs/wang2022-digits-quick.")
+    from gradflip.report import write_report
+    from gradflip.sweep import RunFolder
+
+    print(write_report([RunFolder.open(directory) for directory in directories], out))
+
+
+@app.command
+def figures(directory: Path) -> None:
+    """Draw the figures of a run again, without computing anything: PDF, SVG, PNG, Vega-Lite JSON and numbers as CSV.
 
     Args:
         directory: A run folder.
     """
-    from gradflip.report import write_report
+    from gradflip.report import write_figures
     from gradflip.sweep import RunFolder
 
-    print(write_report(RunFolder.open(directory)))
+    for path in write_figures(RunFolder.open(directory)):
+        print(path)
 
 
 @app.command
@@ -319,7 +339,7 @@ def _run(planned: Plan, out: Path, workers: int, data_dir: Path | None, force: b
         print(f"gradflip {shlex.join(again)}", file=sys.stderr)
         return 130
     failed = outcome.summary.failed
-    page = write_report(outcome.folder)
+    page = write_report([outcome.folder])
     for result in failed:
         _complain(f"cell failed: {result.cell.label}: {result.reason}")
     if as_json:

@@ -9,20 +9,17 @@ from gradflip.experiments import EXPERIMENTS, Experiment, LazyGrid, Settings, na
 
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
 @pytest.mark.parametrize("protocol", ["text", "published"])
-def test_trajectories_that_both_figures_need_are_computed_once(preset, protocol):
+def test_trajectories_that_several_figures_need_are_computed_once(preset, protocol):
+    def trajectory(cell):
+        return tuple(cell.parameters[name] for name in ("size", "width", "normalize", "bias")) + (cell.seed,)
+
     settings = Settings(preset=preset, protocol=protocol)
     cells = plan(["wang2022"], settings).cells
-    trajectories = [(c.parameters["size"], c.parameters["width"], c.seed) for c in cells]
-    assert len(set(trajectories)) == len(trajectories)
+    assert len({trajectory(cell) for cell in cells}) == len(cells)
     alone = [plan([name], settings).cells for name in EXPERIMENTS]
     assert len(cells) < sum(map(len, alone))
-    wanted = {
-        (c.parameters["size"], c.parameters["width"], c.seed, C0)
-        for part in alone
-        for c in part
-        for C0 in c.parameters["C0s"]
-    }
-    served = {(c.parameters["size"], c.parameters["width"], c.seed, C0) for c in cells for C0 in c.parameters["C0s"]}
+    wanted = {(trajectory(cell), C0) for part in alone for cell in part for C0 in cell.parameters["C0s"]}
+    served = {(trajectory(cell), C0) for cell in cells for C0 in cell.parameters["C0s"]}
     assert served == wanted
 
 
@@ -30,6 +27,12 @@ def test_a_merged_trajectory_is_as_long_as_the_longest_of_those_it_serves():
     settings = Settings(data="mnist", preset="standard")
     epochs = {c.parameters["max_epochs"] for c in plan(["wang2022"], settings).cells}
     assert epochs == {200}
+
+
+def test_a_run_of_a_whole_paper_is_named_for_it():
+    assert str(plan(["wang2022"], Settings()).default_folder) == "runs/wang2022-digits-quick"
+    published = plan(["wang2022-fig2", "wang2022-fig3"], Settings(data="mnist", protocol="published"))
+    assert str(published.default_folder) == "runs/wang2022-fig2+wang2022-fig3-mnist-quick-published"
 
 
 def test_the_published_protocol_differs_in_the_six_points_of_spec_6():
@@ -52,7 +55,7 @@ def test_the_number_of_seeds_and_the_first_seed_are_the_users():
 
 
 def test_a_papers_name_stands_for_all_its_experiments():
-    assert [e.name for e in named(["wang2022"])] == ["wang2022-fig2", "wang2022-fig3"]
+    assert [e.name for e in named(["wang2022"])] == [f"wang2022-fig{n}" for n in (2, 3, 5, 6, 7)]
     assert [e.name for e in named(["wang2022-fig3", "wang2022-fig2"])] == ["wang2022-fig2", "wang2022-fig3"]
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from cases import SMOOTH, hard_tanh
 from gradflip import Activation, UsageError
 from gradflip.networks import ACTIVATIONS, activation
@@ -104,9 +105,18 @@ def relu_like(**form) -> Activation:
     [
         ({"kinks": (0.0,)}, "activation 'mine' has kinks but no slopes; give one slope more than kinks"),
         ({"kinks": (0.0,), "slopes": (1.0,)}, "must have one slope more than kinks, got 1 slopes for 1 kinks"),
-        ({"kinks": (1.0, 0.0), "slopes": (0.0, 0.0, 1.0)}, r"kinks of activation 'mine' must increase, got \(1\.0, 0\.0\)"),
-        ({"kinks": (0.0,), "slopes": (0.0, 2.0)}, r"states slope 2\.0 between 0\.0 and 2\.0, but its function rises by 1 there"),
-        ({"kinks": (0.0,), "slopes": (0.01, 1.0)}, r"states slope 0\.01 between -1000\.0 and -30\.0, but its function rises by 0"),
+        (
+            {"kinks": (1.0, 0.0), "slopes": (0.0, 0.0, 1.0)},
+            r"kinks of activation 'mine' must increase, got \(1\.0, 0\.0\)",
+        ),
+        (
+            {"kinks": (0.0,), "slopes": (0.0, 2.0)},
+            r"states slope 2\.0 between 0\.0 and 2\.0, but its function rises by 1 there",
+        ),
+        (
+            {"kinks": (0.0,), "slopes": (0.01, 1.0)},
+            r"states slope 0\.01 between -1000\.0 and -30\.0, but its function rises by 0",
+        ),
         ({"slopes": (1.0,)}, r"states slope 1\.0 between"),
     ],
 )

@@ -5,9 +5,21 @@ import math
 import hypothesis.strategies as st
 import pytest
 import torch
-from cases import PIECEWISE, SMOOTH
-from gradflip import Activation, Bracketed, Certainty, FlipStatus, PiecewiseLinear, Ray, TwoLayer, UsageError, flip, gradient_ray
 from hypothesis import given, settings
+
+from cases import PIECEWISE, SMOOTH
+from gradflip import (
+    Activation,
+    Bracketed,
+    Certainty,
+    FlipStatus,
+    PiecewiseLinear,
+    Ray,
+    TwoLayer,
+    UsageError,
+    flip,
+    gradient_ray,
+)
 from reference import dense_points
 
 
@@ -41,7 +53,9 @@ def first_sign_change_of_a_scan(ray: Ray, i: int, end: float, count: int) -> flo
 def test_a_bracket_is_a_sign_change_no_wider_than_asked(name, rtol):
     turned = 0
     for seed, (width, bias) in enumerate([(1, True), (5, False), (40, True), (300, False)]):
-        network = TwoLayer.random(6, width, activation=name, bias=bias, output_bias=bias, dtype=torch.float64, seed=seed)
+        network = TwoLayer.random(
+            6, width, activation=name, bias=bias, output_bias=bias, dtype=torch.float64, seed=seed
+        )
         x = normal(60, 6, seed=seed)
         found = flip(network, x, finder=Bracketed(rtol=rtol))
         assert_bracketed(gradient_ray(network, x), found, rtol)
@@ -139,7 +153,9 @@ def test_the_first_guess_of_a_linear_network_is_the_flip_itself():
 
 
 def test_without_a_bound_on_the_curvature_nothing_is_certified():
-    unknown = Activation("cubic_tanh", lambda z: torch.tanh(z) ** 3, lambda z: 3 * torch.tanh(z) ** 2 / torch.cosh(z) ** 2)
+    unknown = Activation(
+        "cubic_tanh", lambda z: torch.tanh(z) ** 3, lambda z: 3 * torch.tanh(z) ** 2 / torch.cosh(z) ** 2
+    )
     network, x = TwoLayer.random(5, 30, activation=unknown, dtype=torch.float64, seed=4), normal(80, 5, seed=5)
     found = flip(network, x)
     assert int((found.status == FlipStatus.FLIPPED).sum()) > 20

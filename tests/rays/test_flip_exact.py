@@ -3,13 +3,13 @@
 import itertools
 import math
 
-
 import hypothesis.strategies as st
 import pytest
 import torch
+from hypothesis import example, given, settings
+
 from cases import FAMILIES, PIECEWISE, rays_of, weights
 from gradflip import Certainty, Flip, FlipStatus, PiecewiseLinear, Ray, TwoLayer, flip, gradient_ray
-from hypothesis import example, given, settings
 from reference import ExactRay, plain_sign_change
 
 WIDTHS = (1, 2, 3, 5, 8, 16, 31, 60)
@@ -149,7 +149,11 @@ def networks(draw):
 
 @settings(max_examples=500)
 @given(networks())
-@example((TwoLayer(torch.ones(1, 1).double(), torch.ones(1).double(), activation="abs"), torch.ones(1, 1).double(), "abs"))
+@example((
+    TwoLayer(torch.ones(1, 1).double(), torch.ones(1).double(), activation="abs"),
+    torch.ones(1, 1).double(),
+    "abs",
+))
 def test_status_and_step_of_any_small_network_are_those_of_rational_arithmetic(case):
     network, x, name = case
     assert_right(gradient_ray(network, x), flip(network, x), name)

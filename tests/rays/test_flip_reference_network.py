@@ -5,13 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from gradflip import FlipStatus, LazyBall, TwoLayer, flip
 
 
 @pytest.fixture(scope="module")
 def published(reference_network):
     with np.load(reference_network) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files if file[key].dtype.kind in "fib" and file[key].ndim}
+        return {
+            key: torch.from_numpy(file[key]) for key in file.files if file[key].dtype.kind in "fib" and file[key].ndim
+        }
 
 
 @pytest.fixture(scope="module")

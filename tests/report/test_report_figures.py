@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gradflip import FileError
 from gradflip.experiments import EXPERIMENTS, Settings, plan
-from gradflip.report import lazy_figure, read_table, write_report
+from gradflip.report import lazy_figure, read_table, write_figures, write_report
 from gradflip.report._figures import ticks
 from gradflip.sweep import CellResult, RunFolder
 
@@ -19,9 +19,9 @@ FIG2 = EXPERIMENTS["wang2022-fig2"]
 SETTINGS = Settings(data="digits", preset="quick")
 
 
-def row(size, width, seed, C0=10.0, **changes):
+def row(size, width, seed, C0=10.0, growth=0.0, **changes):
     """A row that obeys the theorem exactly: |g| = 0.7 sqrt d, s* d / sqrt(|x|^2 + 1) = 2, spread by 10 % over seeds."""
-    d, norm, spread = size**2, size / 3, 1 + 0.1 * (seed - 1)
+    d, norm, spread = size**2, size / 3, (1 + 0.1 * (seed - 1)) * size ** (2 * growth)
     step = 2 * spread * math.hypot(norm, 1) / d
     gradient = 0.7 * size
     return {
@@ -31,7 +31,8 @@ def row(size, width, seed, C0=10.0, **changes):
         "correct": 69, "flipped": 69, "never": 0, "flat": 0, "input_norm": norm,
         "gradient_norm": gradient, "step": step,
         "perturbation": step * gradient, "relative": step * gradient / norm,
-        "relative_sqrt_d": step * gradient / norm * size,
+        "relative_sqrt_d": step * gradient / norm * size, "gradient_flat": 0.7, "step_flat": 2 * spread,
+        "relative_flat": 1.4 * spread,
     } | changes  # fmt: skip
 
 
@@ -98,9 +99,9 @@ def test_ticks_lie_within_the_domain_increase_and_are_few(low, ratio):
     assert 1 <= len(found) <= 12
 
 
-def folder_with(tmp_path, rows, failed=0, settings=SETTINGS):
+def folder_with(tmp_path, rows, failed=0, settings=SETTINGS, name="run"):
     planned = plan(["wang2022-fig2"], settings)
-    folder = RunFolder.create(tmp_path / "run", planned.spec)
+    folder = RunFolder.create(tmp_path / name, planned.spec)
     folder.write_env({"gradflip": "0", "machine": "<img src=x onerror=alert(1)>"})
     for i, cell in enumerate(planned.cells):
         same = {"size": cell.parameters["size"], "width": cell.parameters["width"], "seed": cell.seed}
@@ -114,7 +115,7 @@ def folder_with(tmp_path, rows, failed=0, settings=SETTINGS):
 
 def test_the_report_has_every_figure_in_every_form(tmp_path):
     folder = folder_with(tmp_path, table())
-    page = write_report(folder)
+    page = write_report([folder])
     text = page.read_text()
     assert page == folder.path / "report.html"
     assert len(re.findall(r'<script type="application/json">', text)) == 3
@@ -130,7 +131,7 @@ def test_the_report_has_every_figure_in_every_form(tmp_path):
 
 
 def test_the_report_needs_no_network_and_shows_hostile_text_as_text(tmp_path):
-    text = write_report(folder_with(tmp_path, table(), failed=1)).read_text()
+    text = write_report([folder_with(tmp_path, table(), failed=1)]).read_text()
     assert "&lt;script&gt;alert(&#39;cell&#39;)&lt;/script&gt;" in text
     assert "<script>alert" not in text
     assert "<img src=x" not in text
@@ -140,7 +141,7 @@ def test_the_report_needs_no_network_and_shows_hostile_text_as_text(tmp_path):
 
 def test_a_report_without_any_row_says_so(tmp_path):
     folder = folder_with(tmp_path, table(), failed=30)
-    text = write_report(folder).read_text()
+    text = write_report([folder]).read_text()
     assert "no network of wang2022-fig2 has a flip to draw" in text
     assert "Cells that failed" in text
 
@@ -154,12 +155,53 @@ def test_a_folder_without_a_table_is_answered_with_what_to_do(tmp_path):
 def test_a_folder_of_another_version_is_refused(tmp_path):
     folder = RunFolder.create(tmp_path / "run", {"experiments": ["wang2022-fig99"], "settings": {}})
     with pytest.raises(FileError, match="is not of this version of gradflip"):
-        write_report(folder)
+        write_report([folder])
 
 
 def test_the_command_in_the_report_says_every_setting_that_is_not_the_default(tmp_path):
     settings = Settings(data="digits", classes=(3, 8), protocol="published", seeds=3, seed=0)
-    text = write_report(folder_with(tmp_path, table(), settings=settings)).read_text()
+    text = write_report([folder_with(tmp_path, table(), settings=settings)]).read_text()
     assert (
         "gradflip run wang2022-fig2 --data digits --preset quick --classes 3,8 --protocol published --seeds 3" in text
     )
+
+
+def test_the_claims_table_says_holds_for_rows_that_obey_the_theorem(tmp_path):
+    text = write_report([folder_with(tmp_path, table())]).read_text()
+    claims = text[text.index('<table class="claims">') : text.index("</table>")]
+    assert claims.count('class="verdict holds"') == 6
+    assert "fails" not in claims
+    assert "empty at every d shown here</strong> (25, 64, 196, 400, 784)" in text
+    assert "it opens at d = 2,972,162" in text
+
+
+def test_a_wrong_claim_fails(tmp_path):
+    text = write_report([folder_with(tmp_path, table(growth=-0.3))]).read_text()
+    claims = text[text.index('<table class="claims">') : text.index("</table>")]
+    assert claims.count('class="verdict fails"') == 4  # step and perturbation at two widths
+    assert claims.count('class="verdict holds"') == 2  # the gradient norm is as it was
+    assert "-0.300 (-0.3" in claims
+
+
+def test_several_runs_are_compared_on_one_page(tmp_path):
+    published = Settings(data="digits", preset="quick", protocol="published")
+    folders = [
+        folder_with(tmp_path, table(), name="text"),
+        folder_with(tmp_path, table(growth=-0.3), settings=published, name="published"),
+    ]
+    page = write_report(folders)
+    text = page.read_text()
+    assert page == folders[0].path / "comparison.html"
+    assert "<th>digits 0/1, quick, text</th>" in text
+    assert "<th>digits 0/1, quick, published</th>" in text
+    assert len(re.findall(r'<script type="application/json">', text)) == 6
+    claims = text[text.index('<table class="claims">') : text.index("</table>")]
+    assert claims.count('class="verdict holds"') == 6 + 2
+    assert claims.count('class="verdict fails"') == 4
+    assert write_report(folders, tmp_path / "both.html") == tmp_path / "both.html"
+
+
+def test_figures_can_be_drawn_alone(tmp_path):
+    folder = folder_with(tmp_path, table())
+    assert write_figures(folder) == [folder.path / "figures" / "wang2022-fig2.png"]
+    assert not (folder.path / "report.html").exists()

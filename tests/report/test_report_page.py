@@ -31,7 +31,7 @@ def browser():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1100], ids=["phone", "desk"])
 def test_the_page_draws_its_figures_without_errors_or_requests(browser, tmp_path, scheme, width):
-    page_file = write_report(folder_with(tmp_path, table()))
+    page_file = write_report([folder_with(tmp_path, table())])
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text))

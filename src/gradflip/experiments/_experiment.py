@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from gradflip.claims import Claim
 from gradflip.sweep import Cell
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Experiment:
         normalize: Whether inputs are scaled to norm 1.
         bias: Whether the networks have trained hidden biases.
         grids: What each preset computes.
+        claims: What the paper says of it, as numbers.
+        drawn: As curves against the input dimension, or as histograms over the test images.
     """
 
     name: str
@@ -83,6 +86,8 @@ class Experiment:
     normalize: bool
     bias: bool
     grids: Mapping[Preset, LazyGrid]
+    claims: tuple[Claim, ...] = ()
+    drawn: Literal["against-dim", "histograms"] = "against-dim"
 
     def grid(self, settings: Settings) -> LazyGrid:
         """What these settings compute.

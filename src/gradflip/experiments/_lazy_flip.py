@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gradflip.data import Split, load_data
+from gradflip.experiments._pictures import pictures
 from gradflip.lazy import Fit, LazyBall, train_through
 from gradflip.networks import TwoLayer
 from gradflip.rays import Flip, FlipStatus, flip
@@ -25,9 +26,10 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     signs_changed`. What was found on the `images` test images: `correct` of them, and of these `flipped never flat
     boundary`. Means over the correct images that flip: `input_norm gradient_norm step perturbation relative`, and the
     quantities that the theory holds flat: `relative_sqrt_d` (rho sqrt d), `gradient_flat` (|g| / sqrt d), `step_flat`
-    (s* d / sqrt(|x|^2 + b)), `relative_flat` (rho sqrt d / sqrt(1 + b / |x|^2)), b = 1 with biases, else 0. As the
-    published scripts average, misclassified images entering as 0: `published_perturbation`, and
-    `published_gradient_norm` over all images.
+    (s* d / sqrt(|x|^2 + b)), `relative_flat` (rho sqrt d / sqrt(1 + b / |x|^2)), b = 1 with biases, else 0.
+    Coefficients of variation over the same images: `gradient_norm_cv step_cv relative_cv`. As the published scripts
+    average, misclassified images entering as 0: `published_perturbation`, and `published_gradient_norm` over all
+    images.
 
     Args:
         parameters: As `lazy_cell` makes them.
@@ -75,7 +77,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     for ball, fit in zip(balls, fits, strict=True):
         found = flip(fit.network, split.x_test)
         rows.append(_row(parameters, split, ball, fit, found))
-        parts.append(_observations(parameters, split, ball, found))
+        parts.append(_observations(parameters, split, ball, fit, found))
     columns: dict[str, list[Any]] = {name: [entry for part in parts for entry in part[name]] for name in parts[0]}
     return Measured(rows, columns)
 
@@ -100,6 +102,7 @@ def _row(parameters: dict[str, Any], split: Split, ball: LazyBall, fit: Fit, fou
         "step_flat": found.step * d / (norm2 + b).sqrt(),
         "relative_flat": found.relative * math.sqrt(d) / (1 + b / norm2).sqrt(),
     }
+    variation = {f"{name}_cv": scales[name][counted] for name in ("gradient_norm", "step", "relative")}
     zero_filled = torch.where(counted, found.perturbation, 0.0)
     return {
         "data": parameters["data"],
@@ -126,15 +129,19 @@ def _row(parameters: dict[str, Any], split: Split, ball: LazyBall, fit: Fit, fou
         "correct": int(right.sum()),
         **statuses,
         **{name: _finite(values[counted].mean()) for name, values in scales.items()},
+        **{name: _finite(values.std() / values.mean()) for name, values in variation.items()},
         "published_perturbation": _finite(zero_filled.mean()),
         "published_gradient_norm": _finite(found.gradient_norm.mean()),
     }
 
 
-def _observations(parameters: dict[str, Any], split: Split, ball: LazyBall, found: Flip) -> dict[str, list[Any]]:
+def _observations(
+    parameters: dict[str, Any], split: Split, ball: LazyBall, fit: Fit, found: Flip
+) -> dict[str, list[Any]]:
     n = len(found)
     constant = {name: parameters[name] for name in ("size", "width", "normalize", "bias")}
     frame = found.to_frame()
+    counted = (split.y_test * found.value > 0) & (found.status == FlipStatus.FLIPPED)
     return {
         **{name: [value] * n for name, value in constant.items()},
         "C0": [ball.C0] * n,
@@ -145,6 +152,7 @@ def _observations(parameters: dict[str, Any], split: Split, ball: LazyBall, foun
         "step": [value if math.isfinite(value) else None for value in frame["step"]],
         "relative": [value if math.isfinite(value) else None for value in frame["relative"]],
         "status": frame["status"].to_list(),
+        "picture": pictures(fit.network, split.x_test, found, counted),
     }
 
 

@@ -8,8 +8,14 @@ from gradflip._errors import UsageError, unknown
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments.wang2022_fig2 import WANG2022_FIG2
 from gradflip.experiments.wang2022_fig3 import WANG2022_FIG3
+from gradflip.experiments.wang2022_fig5 import WANG2022_FIG5
+from gradflip.experiments.wang2022_fig6 import WANG2022_FIG6
+from gradflip.experiments.wang2022_fig7 import WANG2022_FIG7
 
-EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (WANG2022_FIG2, WANG2022_FIG3)}
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment
+    for experiment in (WANG2022_FIG2, WANG2022_FIG3, WANG2022_FIG5, WANG2022_FIG6, WANG2022_FIG7)
+}
 
 
 def named(names: Sequence[str]) -> list[Experiment]:

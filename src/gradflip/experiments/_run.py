@@ -53,7 +53,8 @@ class Plan:
     def default_folder(self) -> Path:
         """Where the run goes if nothing is said."""
         names = [experiment.name for experiment in self.experiments]
-        shown = "+".join(names) if len(names) <= 3 else f"{names[0]}+{len(names) - 1}-more"
+        paper = names[0].split("-")[0]
+        shown = paper if names == [experiment.name for experiment in named([paper])] else "+".join(names)
         protocol = "-published" if self.settings.protocol == "published" else ""
         return Path("runs") / f"{shown}-{self.settings.data}-{self.settings.preset}{protocol}"
 

@@ -1,6 +1,7 @@
 """Figure 2 of Wang et al. (2022): the flip against the input dimension, for several widths."""
 
 from gradflip.experiments._experiment import Experiment, LazyGrid
+from gradflip.experiments._lazy_claims import FLAT, RAW
 
 SIZES = (5, 8, 10, 12, 14, 16, 20, 24, 28)
 
@@ -13,6 +14,7 @@ WANG2022_FIG2 = Experiment(
     curves="width",
     normalize=False,
     bias=True,
+    claims=FLAT + RAW,
     grids={
         "quick": LazyGrid((5, 8, 14, 20, 28), (250, 1000), (10,), seeds=3, max_epochs=20, min_steps=4000),
         "standard": LazyGrid(SIZES, (1000, 10_000), (10,), seeds=3, max_epochs=200, min_steps=20_000),

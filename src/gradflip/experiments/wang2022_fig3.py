@@ -1,6 +1,7 @@
 """Figure 3 of Wang et al. (2022): the flip against the input dimension, for several sizes of the lazy ball."""
 
 from gradflip.experiments._experiment import Experiment, LazyGrid
+from gradflip.experiments._lazy_claims import FLAT, GROWTH, RAW
 from gradflip.experiments.wang2022_fig2 import SIZES
 
 WANG2022_FIG3 = Experiment(
@@ -11,6 +12,7 @@ WANG2022_FIG3 = Experiment(
     curves="C0",
     normalize=False,
     bias=True,
+    claims=FLAT + GROWTH + RAW,
     grids={
         "quick": LazyGrid((5, 8, 14, 20, 28), (1000,), (10, 20), seeds=3, max_epochs=20, min_steps=4000),
         "standard": LazyGrid(SIZES, (1000,), (10, 20, 30, 40), seeds=3, max_epochs=200, min_steps=20_000),

@@ -169,6 +169,8 @@ def train_through(
     unit = network0.rescale("unit")
     factor = 1.0 if network0.scaling == "unit" else 1 / math.sqrt(network0.dim)
     _check_settings(lr, batch_size, max_epochs, record_every, check, keep, shuffle)
+    if lr > torch.finfo(unit.W.dtype).max:
+        raise UsageError(f"lr must be positive and finite in {unit.W.dtype}, the type of the network, got {lr}.")
     for ball in balls:
         if ball.deviation(unit) != 0:
             raise UsageError("each ball must be around network0; build it as LazyBall(network0, C0).")
@@ -183,13 +185,16 @@ def train_through(
     fits: dict[int, Fit] = {}
 
     def finish(i: int, trained: Tensor, why: StopReason, steps: int, left_at: float | None) -> None:
-        network = with_rows(unit, trained)
+        # a copy, since training may go on in this memory
+        network = with_rows(unit, trained.clone()).rescale(network0.scaling)
+        if balls and keep == "inside" and network.scaling != "unit":
+            network = balls[i].project(network)  # the rescaling rounds, perhaps out of the ball
         epochs = steps / descent.steps_an_epoch(batch_size)
         seen = [row for row in recorder.rows if row["step"] <= steps]
         final = [] if seen[-1]["step"] == steps else [recorder.row(epochs, steps, trained, None)]
         history = recorder.frame([*seen, *final])
         deviation = descent.deviation(trained)
-        fits[i] = Fit(network.rescale(network0.scaling), history, why, steps, epochs, deviation, left_at)
+        fits[i] = Fit(network, history, why, steps, epochs, deviation, left_at)
 
     draw = generator(seed, "batches")
     permutation = torch.randperm(len(labels), generator=draw)
@@ -225,6 +230,10 @@ def train_through(
                     return [fits[i] for i in sorted(fits)]
         if (epoch + 1) % record_every == 0:
             recorder.add(epoch + 1.0, step, descent.trained, (loss_sum / len(labels), errors / len(labels)))
+        if (check == "epoch" or not balls) and not bool(descent.trained.isfinite().all()):
+            for i in order or [0]:
+                finish(i, inside, StopReason.DIVERGED, inside_steps, None)
+            return [fits[i] for i in sorted(fits)]
         if check == "epoch":
             now = descent.deviation()
             while order and now > balls[order[0]].radius:
@@ -294,6 +303,8 @@ class _Descent:
         """max_j |w_j - w_(j,0)|: all rows in the network's type, the largest again in float64."""
         trained = self.trained if trained is None else trained
         distances = torch.linalg.vector_norm(torch.sub(trained, self.start, out=self._buffer), dim=1)
+        if not bool(distances.isfinite().all()):
+            return math.inf  # an overflow is outside of every ball
         largest = distances >= (1 - 1e-4) * distances.max()
         moved = trained[largest].to(torch.float64) - self.start[largest].to(torch.float64)
         return float(torch.linalg.vector_norm(moved, dim=1).max())

@@ -333,6 +333,8 @@ class TwoLayer:
         named, scaling = about.get("activation"), about.get("scaling", "unit")
         if named and asked and named != asked.name:
             raise UsageError(f"{path} names activation {named!r}, got activation={asked.name!r}; leave it out.")
+        if scaling not in get_args(Scaling):
+            raise FileError(f"{path}: scaling must be 'unit' or 'sqrt-d', got {scaling!r}.")
         try:
             return TwoLayer(
                 arrays["W"],

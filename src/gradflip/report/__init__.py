@@ -1,6 +1,10 @@
 """Rows -> figures -> one self-contained HTML page."""
 
+from gradflip.report._draw import draw
 from gradflip.report._figures import Figure, lazy_figure
-from gradflip.report._report import read_table, write_report
+from gradflip.report._histograms import histogram_figure
+from gradflip.report._report import findings, read_table, write_figures, write_report
 
-__all__ = ["Figure", "lazy_figure", "read_table", "write_report"]
+__all__ = [
+    "Figure", "draw", "findings", "histogram_figure", "lazy_figure", "read_table", "write_figures", "write_report",
+]  # fmt: skip

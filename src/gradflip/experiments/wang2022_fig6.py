@@ -1,0 +1,21 @@
+"""Figure 6 of Wang et al. (2022): the flip against the dimension, by size of the ball: inputs of norm 1, no biases."""
+
+from gradflip.experiments._experiment import Experiment, LazyGrid
+from gradflip.experiments._lazy_claims import FLAT, GROWTH, RAW
+from gradflip.experiments.wang2022_fig2 import SIZES
+
+WANG2022_FIG6 = Experiment(
+    name="wang2022-fig6",
+    title="Step, gradient and perturbation against d, by C0, inputs of norm 1",
+    question="Figure 3 again in the setting of the theorem: what changes with C0, from 10 to 40?",
+    source="Wang, Ullah, Mianjy & Arora (2022), Figure 6",
+    curves="C0",
+    normalize=True,
+    bias=False,
+    claims=FLAT + GROWTH + RAW,
+    grids={
+        "quick": LazyGrid((5, 8, 14, 20, 28), (1000,), (10, 20), seeds=3, max_epochs=20, min_steps=4000),
+        "standard": LazyGrid(SIZES, (1000,), (10, 20, 30, 40), seeds=3, max_epochs=200, min_steps=20_000),
+        "paper": LazyGrid(SIZES, (1000,), (10, 20, 30, 40), seeds=5, max_epochs=1000, min_steps=40_000),
+    },
+)
