@@ -2,8 +2,8 @@
 
     python benchmarks/exact_flip_cost.py [--inputs 2115] [--width 100000] [--dim 784] [--repeats 3] [--json FILE]
 
-Times `flip` and, in turn with it in the same run, the three float64 products (pre-activations, gradient, rate of change) in blocks
-of the same size; prints their ratio and the peak memory of the process. One thread.
+Times `flip` and, in turn with it in the same run, the three float64 products (pre-activations, gradient, rate of
+change) in blocks of the same size; prints their ratio and the peak memory of the process. One thread.
 """
 
 import argparse

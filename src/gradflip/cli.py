@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gradflip.experiments import Plan, Settings
+    from gradflip.sweep import RunFolder
 
 Preset = Literal["quick", "standard", "paper"]
 Protocol = Literal["text", "published"]
@@ -232,6 +233,18 @@ def figures(directory: Path) -> None:
 
 
 @app.command
+def cite(name: str | None = None) -> None:
+    """Print BibTeX for an experiment or a paper, or for all.
+
+    Args:
+        name: Such as wang2022-fig2 or montanari2022.
+    """
+    from gradflip.experiments import bibtex
+
+    print(bibtex(name))
+
+
+@app.command
 def env(*, as_json: Json = False) -> None:
     """Print what numbers may depend on: versions, machine, data folder.
 
@@ -354,8 +367,28 @@ def _run(planned: Plan, out: Path, workers: int, data_dir: Path | None, force: b
                 f"{outcome.summary.skipped} taken over.",
                 highlight=False,
             )
+            _say_claims(outcome.folder)
         print(page)
     return 1 if failed else 0
+
+
+def _say_claims(folder: RunFolder) -> None:
+    from gradflip.experiments import folder_settings
+    from gradflip.report import findings, read_table
+
+    rows = [
+        [
+            experiment,
+            curve,
+            f"{finding.claim.column}: {finding.claim.kind.replace('-', ' ')}",
+            f"{finding.found.estimate:.3f} ({finding.found.low:.3f}, {finding.found.high:.3f})",
+            finding.verdict.value,
+        ]
+        for experiment, curve, finding in findings(folder_settings(folder), read_table(folder))
+        if finding.verdict is not None
+    ]
+    if rows:
+        _print_table(["experiment", "curve", "claim", "found (95 % interval)", "verdict"], rows)
 
 
 def _settings(

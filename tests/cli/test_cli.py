@@ -73,6 +73,16 @@ def test_every_public_name_exists():
         assert getattr(gradflip, name) is not None
 
 
+def test_cite_prints_bibtex():
+    assert "@inproceedings{wang2022lazy" in gradflip_process("cite", "wang2022-fig7").stdout
+    everything = gradflip_process("cite").stdout
+    assert everything.count("@") == 3
+    assert everything.count("{") == everything.count("}")
+    process = gradflip_process("cite", "wong2022")
+    assert process.returncode == 2
+    assert "unknown experiment or paper 'wong2022'; did you mean 'wang2022'?" in sentence(process)
+
+
 def test_version_and_list_and_show_and_env():
     assert gradflip_process("--version").stdout.strip() == gradflip.__version__
     names = [entry["name"] for entry in json.loads(gradflip_process("list", "--json").stdout)]

@@ -3,11 +3,12 @@
 Nothing here imports torch: declarations are read by the command line; the measures are imported by the workers.
 """
 
+from gradflip.experiments._bibtex import bibtex
 from gradflip.experiments._experiment import Experiment, LazyGrid, Settings
 from gradflip.experiments._registry import EXPERIMENTS, named
 from gradflip.experiments._run import Outcome, Plan, environment, folder_settings, plan, prepare_data, run
 
 __all__ = [
-    "EXPERIMENTS", "Experiment", "LazyGrid", "Outcome", "Plan", "Settings", "environment", "folder_settings", "named",
-    "plan", "prepare_data", "run",
+    "EXPERIMENTS", "Experiment", "LazyGrid", "Outcome", "Plan", "Settings", "bibtex", "environment", "folder_settings",
+    "named", "plan", "prepare_data", "run",
 ]  # fmt: skip

@@ -215,16 +215,22 @@ def _summary(table: pl.DataFrame) -> dict[str, Any]:
 
 
 def _claims(runs: list[_Run]) -> list[dict[str, Any]]:
-    """A row per claim and curve, with the finding of each run, judged claims first."""
+    """A row per claim and curve, with the finding of each run."""
     rows: dict[tuple[str, Any, str], list[Finding | None]] = {}
     for i, run in enumerate(runs):
         for name, curve, finding in findings(run.plan, run.table):
             rows.setdefault((name, finding.claim, curve), [None] * len(runs))[i] = finding
-    listed = [
-        {"experiment": name, "claim": claim, "curve": curve, "found": found, "claimed": _claimed(claim)}
+    return [
+        {
+            "experiment": name,
+            "claim": claim,
+            "curve": curve,
+            "found": found,
+            "claimed": _claimed(claim),
+            "judged": claim.value is not None,
+        }
         for (name, claim, curve), found in rows.items()
     ]
-    return sorted(listed, key=lambda row: row["claim"].value is None)
 
 
 def _claimed(claim: Any) -> str:
