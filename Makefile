@@ -22,10 +22,11 @@ types: $(VENV)/.installed-dev
 layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
-# shapes are checked by jaxtyping and beartype in this run, and only here
+# shapes of tensors are checked by jaxtyping and beartype in this run, and only here
+SHAPES := gradflip.networks,gradflip.rays,gradflip.lazy,shapes.check
 tests: $(VENV)/.installed-dev
 	$(BIN)/coverage erase
-	$(BIN)/pytest -n 2 --cov --cov-report=term --jaxtyping-packages=gradflip,beartype.beartype
+	$(BIN)/pytest -n 2 --cov --cov-report=term --jaxtyping-packages=$(SHAPES)
 
 readme: $(VENV)/.installed-dev
 	$(BIN)/python tests/readme_commands.py

@@ -300,7 +300,7 @@ def train_by_autograd(
         for start in range(0, len(y), batch_size):
             chosen = permutation[start : start + batch_size]
             margin = y[chosen] * model(x[chosen])
-            loss = torch.log1p(torch.exp(-margin)).mean()
+            loss = torch.nn.functional.softplus(-margin).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

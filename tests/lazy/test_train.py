@@ -127,6 +127,19 @@ def test_the_bound_that_saves_the_check_holds_for_steps_that_all_pull_one_way():
                 assert fit.steps == first_outside(twin.deviations, radius) - 1
 
 
+def test_the_bound_that_saves_the_check_holds_where_rounding_lengthens_every_step():
+    # steps of 0.7 units in the last place of the weight: each becomes a whole unit
+    unit = 2.0**-13
+    network = TwoLayer(torch.tensor([[1500.0]]), torch.tensor([1.0]), activation="identity")
+    x, y = torch.tensor([[1.0]]), torch.tensor([-1.0])
+    twin = train_by_autograd(network, x, y, lr=0.7 * unit, batch_size=1, epochs=30, seed=0)
+    assert twin.deviations[20] == 20 * unit
+    for radius in (5.5 * unit, 10.5 * unit, 20.5 * unit):
+        ball = LazyBall(network, radius=radius)
+        fit = train(network, x, y, ball=ball, lr=0.7 * unit, batch_size=1, max_epochs=30)
+        assert fit.steps == first_outside(twin.deviations, radius) - 1
+
+
 def test_an_activation_without_a_bound_on_its_slope_is_checked_all_the_same():
     cube = Activation("cube", lambda z: z**3 / 3, lambda z: z**2)
     network = TwoLayer.random(3, 10, activation=cube, dtype=torch.float64)

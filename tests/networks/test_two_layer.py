@@ -115,6 +115,16 @@ def test_top_weights_are_signs_that_do_not_depend_on_the_first_layer():
     assert abs(sum(constants)) * 2 / 400**0.5 < 5
 
 
+def test_every_part_has_random_numbers_of_its_own():
+    width = 4000
+    network = TwoLayer.random(5, width, bias=True, dtype=torch.float64, seed=13)
+    parts = {"W": network.W.flatten()[:width], "column": network.W[:, 0], "bias": network.bias, "a": network.a}
+    for one, other in (("W", "bias"), ("column", "bias"), ("W", "a"), ("column", "a"), ("bias", "a")):
+        assert abs(float(parts[one] @ parts[other])) / width**0.5 < 5, (one, other)
+    both = [TwoLayer.random(1, 4, output_bias=True, seed=seed) for seed in range(400)]
+    assert abs(sum(network.output_bias * float(network.a[0]) for network in both)) * 2 / 400**0.5 < 5
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_one_seed_is_one_function_in_both_scalings_and_all_types(dtype):
     form = {"bias": True, "output_bias": True, "seed": 5, "activation": "abs"}

@@ -156,6 +156,23 @@ def test_a_neuron_on_its_kink_goes_the_way_the_ray_takes_it(v, step):
     assert float(found.step) == pytest.approx(step, rel=1e-14)
 
 
+def test_a_crossing_within_rounding_of_a_breakpoint_is_in_the_piece_before_it():
+    # 2 phi = 1 - s up to a breakpoint at 1 + 2^-35, where it is not yet below 0 beyond rounding, then falls on slowly
+    slow, late = 2.0**-10, 2.0**-35
+    end = (1 + late) * (1 - slow)
+    ray = hand_made([64 + (1 - end), 64.0, end, 0.0], [0.0, 0.0, 1 - slow, -slow], [1.0, -1.0, 1.0, -1.0])
+    assert float(ray.phi(torch.tensor([1 + late]).double())) > -float(ray.rounding(torch.tensor([1 + late]).double()))
+    found = PiecewiseLinear()(ray)
+    assert float(found.step) == pytest.approx(1.0, rel=1e-13)
+    assert (float(found.lower), float(found.upper)) == (0.0, pytest.approx(1 + late, rel=1e-15))
+
+
+def test_breakpoints_of_tiny_numbers_are_seen():
+    # products of these underflow
+    found = PiecewiseLinear()(hand_made([1e-200, -1e-200, -2e-200], [1e-200, -1e-200, -1e-200], [1.0, 1.0, -3.0]))
+    assert float(found.step) == pytest.approx(2.5, rel=1e-14)
+
+
 def test_a_flip_right_at_the_start_of_the_ray_is_no_boundary():
     # a kink so near that phi falls from 1 to below 0 over 1e-9
     found = PiecewiseLinear()(hand_made([1.0, -1e-12], [0.0, -1e9], [1.0, -1.0]))
@@ -349,7 +366,7 @@ def test_the_share_at_a_budget_is_a_direct_count():
     found = some_flip()
     assert bool((found.status == FlipStatus.NEVER).any())
     assert bool((found.status == FlipStatus.BOUNDARY).any())
-    budgets = torch.cat([torch.linspace(0, 5, 41).double(), found.perturbation[:5], torch.tensor([-1.0, math.inf])])
+    budgets = torch.cat([torch.linspace(0, 5, 41).double(), found.perturbation[:5], torch.tensor([math.inf])])
     shares = found.at(budgets)
     for budget, share in zip(budgets.tolist(), shares.tolist(), strict=True):
         flipped = sum(p <= budget and math.isfinite(p) for p in found.perturbation.tolist())
@@ -448,3 +465,10 @@ def test_the_finder_is_the_exact_one_where_it_applies():
     assert flip(TwoLayer.random(6, 20, activation="tanh"), x).method == "bracketed (rtol 1e-12)"
     bracketed = flip(TwoLayer.random(6, 20), x, finder=Bracketed())
     assert Certainty.EXACT not in bracketed.certainty[bracketed.status >= FlipStatus.FLIPPED]
+
+
+@pytest.mark.parametrize("epsilon", [-0.1, float("nan"), torch.tensor([0.5, -2.0])])
+def test_a_budget_that_is_no_budget_is_refused(epsilon):
+    found = flip(TwoLayer.random(3, 5), torch.ones(1, 3))
+    with pytest.raises(UsageError, match="epsilon must be at least 0, got"):
+        found.at(epsilon)

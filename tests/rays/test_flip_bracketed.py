@@ -95,12 +95,34 @@ def test_an_earlier_flip_that_the_search_jumped_over_is_not_called_first():
     assert jumped > 3
 
 
+def test_a_shallow_flip_that_the_search_jumped_over_is_not_called_first():
+    # phi = sin(u - s v) + 0.999 is below zero, by 0.001 at most, in one twentieth of each period
+    network = TwoLayer(torch.ones(1, 1).double(), torch.ones(1).double(), None, 0.999, "sin")
+    x = torch.linspace(-1, 3, 200, dtype=torch.float64)[:, None]
+    ray, found = gradient_ray(network, x), flip(network, x)
+    jumped = 0
+    for i in (found.status == FlipStatus.FLIPPED).nonzero()[:, 0].tolist():
+        if first_sign_change_of_a_scan(ray, i, float(found.lower[i]) * (1 - 1e-8), 4000) < math.inf:
+            jumped += 1
+            assert found.certainty[i] == Certainty.BRACKETED
+    assert jumped > 20
+
+
 def test_few_marches_certify_less_and_change_no_step():
     network, x = TwoLayer.random(6, 40, activation="sin", dtype=torch.float64, seed=1), normal(200, 6, seed=2)
     many, none = flip(network, x), flip(network, x, finder=Bracketed(max_marches=0))
     assert torch.equal(many.step, none.step)
     assert set(none.certainty.tolist()) == {Certainty.BRACKETED}
     assert float((many.certainty == Certainty.CERTIFIED_FIRST).double().mean()) > 0.5
+
+
+def test_the_march_ends_where_it_reaches_the_bracket(monkeypatch):
+    calls = []
+    phi = Ray.phi
+    monkeypatch.setattr(Ray, "phi", lambda ray, s: calls.append(len(s)) or phi(ray, s))
+    found = flip(TwoLayer.random(6, 200, activation="tanh", dtype=torch.float64, seed=1), normal(1, 6, seed=2))
+    assert found.certainty.tolist() == [Certainty.CERTIFIED_FIRST]
+    assert len(calls) < 40  # without an end, 64 for the march alone
 
 
 def test_a_network_without_a_sign_change_is_not_found():
@@ -118,6 +140,25 @@ def test_a_relu_network_that_only_dies_is_not_found_by_a_search():
     found = flip(network, normal(40, 3, seed=2), finder=Bracketed())
     assert set(found.status.tolist()) <= {FlipStatus.NOT_FOUND, FlipStatus.BOUNDARY}
     assert FlipStatus.NOT_FOUND in found.status
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_network_that_ends_in_rounding_noise_is_not_found(sign):
+    # relu(1 - s) +- (0.1 + 0.2 - 0.3): nothing but rounding beyond 1, below 0 for one of the signs
+    one = torch.ones(1, dtype=torch.float64)
+    u, v = torch.tensor([[1.0, 0.1, 0.2, 0.3]]).double(), torch.tensor([[1.0, 0.0, 0.0, 0.0]]).double()
+    u[0, 1:] = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    ray = Ray(u, v, torch.tensor([1.0, sign, sign, -sign]).double(), 0.0, PIECEWISE["relu"][0], one, one)
+    assert abs(float(ray.phi(2 * one))) < 1e-16
+    assert Bracketed()(ray).status.tolist() == [FlipStatus.NOT_FOUND]
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_most_flips_of_wide_networks_are_certified_first(name):
+    network = TwoLayer.random(20, 200, activation=name, bias=True, dtype=torch.float64, seed=3)
+    found = flip(network, torch.nn.functional.normalize(normal(200, 20, seed=4)))
+    first = found.certainty[found.status == FlipStatus.FLIPPED] == Certainty.CERTIFIED_FIRST
+    assert float(first.double().mean()) > 0.95
 
 
 def test_boundary_and_flat_are_seen_by_the_search_too():

@@ -16,7 +16,7 @@ WANG2022_FIG2 = Experiment(
     bias=True,
     claims=FLAT + RAW,
     grids={
-        "quick": LazyGrid((5, 8, 14, 20, 28), (250, 1000), (10,), seeds=3, max_epochs=20, min_steps=4000),
+        "quick": LazyGrid((5, 8, 14, 20, 28), (250, 1000), (10,), seeds=3, max_epochs=20, min_steps=3000),
         "standard": LazyGrid(SIZES, (1000, 10_000), (10,), seeds=3, max_epochs=200, min_steps=20_000),
         "paper": LazyGrid(SIZES, (1000, 10_000, 100_000), (10,), seeds=5, max_epochs=1000, min_steps=40_000),
     },

@@ -14,7 +14,7 @@ WANG2022_FIG3 = Experiment(
     bias=True,
     claims=FLAT + GROWTH + RAW,
     grids={
-        "quick": LazyGrid((5, 8, 14, 20, 28), (1000,), (10, 20), seeds=3, max_epochs=20, min_steps=4000),
+        "quick": LazyGrid((5, 8, 14, 20, 28), (1000,), (10, 20), seeds=3, max_epochs=20, min_steps=3000),
         "standard": LazyGrid(SIZES, (1000,), (10, 20, 30, 40), seeds=3, max_epochs=200, min_steps=20_000),
         "paper": LazyGrid(SIZES, (1000,), (10, 20, 30, 40), seeds=5, max_epochs=1000, min_steps=40_000),
     },

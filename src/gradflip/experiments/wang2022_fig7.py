@@ -15,7 +15,7 @@ WANG2022_FIG7 = Experiment(
     claims=VARIATION,
     drawn="histograms",
     grids={
-        "quick": LazyGrid((28,), (1000,), (10,), seeds=3, max_epochs=20, min_steps=4000),
+        "quick": LazyGrid((28,), (1000,), (10,), seeds=3, max_epochs=20, min_steps=3000),
         "standard": LazyGrid((28,), (1000,), (10,), seeds=3, max_epochs=200, min_steps=20_000),
         "paper": LazyGrid((28,), (1000,), (10,), seeds=5, max_epochs=1000, min_steps=40_000),
     },

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from gradflip._errors import UsageError
 from gradflip.rays._flip import Certainty, Flip, FlipStatus
-from gradflip.rays._ray import ROUNDING, Ray
+from gradflip.rays._ray import Ray
+
+_CLOSE = 1e-9  # the march has reached the bracket: nearer, phi is within rounding of zero and excludes nothing
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def _no_flip_before(ray: Ray, lower: Tensor, max_marches: int) -> Tensor:
         root = torch.sqrt(slope**2 + 2 * bend * height)
         ahead = torch.where(slope > 0, (slope + root) / bend, 2 * height / (root - slope))
         t = torch.where(bend > 0, t + ahead.nan_to_num(0.0), torch.inf)
-        if bool((t >= lower * (1 - ROUNDING)).all()):
+        if bool((t >= lower * (1 - _CLOSE)).all()):
             break
         t = torch.minimum(t, lower)
-    return t >= lower * (1 - 1e-9)
+    return t >= lower * (1 - _CLOSE)

@@ -57,7 +57,8 @@ def _load_inputs(path: Path, key: str) -> Tensor:
         if path.suffix == ".npy":
             arrays = {key: np.load(path, allow_pickle=False)}
         elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
+            # opened here: numpy leaves a damaged file open
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         else:
             from safetensors.numpy import load_file

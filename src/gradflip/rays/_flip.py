@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int8
 from torch import Tensor
 
+from gradflip._errors import UsageError
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -93,8 +95,13 @@ class Flip:
 
         Returns:
             Shares in [0, 1], in the shape of epsilon.
+
+        Raises:
+            UsageError: If a budget is negative or not a number.
         """
         budgets = torch.as_tensor(epsilon, dtype=torch.float64, device=self.step.device)
+        if not bool((budgets >= 0).all()):
+            raise UsageError(f"epsilon must be at least 0, got {float(budgets[~(budgets >= 0)].flatten()[0])}.")
         flipped = self.perturbation[self.step.isfinite()].sort().values  # no budget, not even inf, flips the others
         return 1 - torch.searchsorted(flipped, budgets.contiguous(), right=True).to(torch.float64) / max(1, len(self))
 
