@@ -8,7 +8,7 @@ DEMO ?= runs/demo
 .PHONY: demo test lint types layers tests readme clean
 
 demo: $(VENV)/.installed
-	$(BIN)/gradflip run wang2022-fig2 wang2022-fig3 --data digits --preset quick --out $(DEMO)
+	$(BIN)/gradflip run wang2022 --data digits --preset quick --out $(DEMO)
 
 test: lint types layers tests readme
 
@@ -25,8 +25,7 @@ layers: $(VENV)/.installed-dev
 # shapes of tensors are checked by jaxtyping and beartype in this run, and only here
 SHAPES := gradflip.networks,gradflip.rays,gradflip.lazy,shapes.check
 tests: $(VENV)/.installed-dev
-	$(BIN)/coverage erase
-	$(BIN)/pytest -n 2 --cov --cov-report=term --jaxtyping-packages=$(SHAPES)
+	$(BIN)/pytest -n 2 -rs --cov --cov-report=term --jaxtyping-packages=$(SHAPES)
 
 readme: $(VENV)/.installed-dev
 	$(BIN)/python tests/readme_commands.py

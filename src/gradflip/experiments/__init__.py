@@ -4,9 +4,10 @@ Nothing here imports torch: declarations are read by the command line; the measu
 """
 
 from gradflip.experiments._bibtex import bibtex
-from gradflip.experiments._experiment import Experiment, LazyGrid, Settings
+from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._registry import EXPERIMENTS, named
 from gradflip.experiments._run import Outcome, Plan, environment, folder_settings, plan, prepare_data, run
+from gradflip.experiments._settings import LazyGrid, Settings
 
 __all__ = [
     "EXPERIMENTS", "Experiment", "LazyGrid", "Outcome", "Plan", "Settings", "bibtex", "environment", "folder_settings",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradflip.experiments._experiment import LazyGrid, Settings
+from gradflip.experiments._settings import LazyGrid, Settings
 from gradflip.sweep import Cell
 
 MEASURE = "gradflip.experiments._lazy_flip:measure"

@@ -16,10 +16,11 @@ import pydantic
 
 from gradflip._errors import FileError
 from gradflip._version import __version__
-from gradflip.experiments._experiment import Experiment, Settings
+from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lazy_cells import VERSION, merged
 from gradflip.experiments._log import logged_to
 from gradflip.experiments._registry import named
+from gradflip.experiments._settings import Settings
 from gradflip.sweep import Cell, Progress, RunFolder, RunSummary, run_cells
 
 logger = logging.getLogger(__name__)

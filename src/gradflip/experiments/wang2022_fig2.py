@@ -1,7 +1,8 @@
 """Figure 2 of Wang et al. (2022): the flip against the input dimension, for several widths."""
 
-from gradflip.experiments._experiment import Experiment, LazyGrid
+from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lazy_claims import FLAT, RAW
+from gradflip.experiments._settings import LazyGrid
 
 SIZES = (5, 8, 10, 12, 14, 16, 20, 24, 28)
 

@@ -1,7 +1,8 @@
 """Figure 3 of Wang et al. (2022): the flip against the input dimension, for several sizes of the lazy ball."""
 
-from gradflip.experiments._experiment import Experiment, LazyGrid
+from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lazy_claims import FLAT, GROWTH, RAW
+from gradflip.experiments._settings import LazyGrid
 from gradflip.experiments.wang2022_fig2 import SIZES
 
 WANG2022_FIG3 = Experiment(

@@ -1,7 +1,8 @@
 """Figure 5 of Wang et al. (2022): the flip against the input dimension, by width: inputs of norm 1, no biases."""
 
-from gradflip.experiments._experiment import Experiment, LazyGrid
+from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lazy_claims import FLAT, RAW
+from gradflip.experiments._settings import LazyGrid
 from gradflip.experiments.wang2022_fig2 import SIZES
 
 WANG2022_FIG5 = Experiment(

@@ -1,7 +1,8 @@
 """Figure 7 of Wang et al. (2022): how the flip is distributed over the test images."""
 
-from gradflip.experiments._experiment import Experiment, LazyGrid
+from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lazy_claims import VARIATION
+from gradflip.experiments._settings import LazyGrid
 
 WANG2022_FIG7 = Experiment(
     name="wang2022-fig7",

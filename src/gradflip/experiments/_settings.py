@@ -1,0 +1,54 @@
+"""What a user may choose about a run, and what a preset of lazy training computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Preset = Literal["quick", "standard", "paper"]
+Data = Literal["digits", "mnist", "fashion-mnist", "sphere"]
+Protocol = Literal["text", "published"]
+
+
+class Settings(BaseModel):
+    """What a user chooses about a run: it decides the rows, and is kept in `spec.toml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: Preset = "quick"
+    data: Data = "digits"
+    classes: tuple[int, int] = (0, 1)
+    protocol: Protocol = "text"
+    seeds: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    @field_validator("classes")
+    @classmethod
+    def _two_digits(cls, classes: tuple[int, int]) -> tuple[int, int]:
+        if classes[0] == classes[1] or not all(0 <= c <= 9 for c in classes):
+            raise ValueError("must be two different digits of 0..9")
+        return classes
+
+
+@dataclass(frozen=True)
+class LazyGrid:
+    """Which networks an experiment of lazy training trains.
+
+    Attributes:
+        sizes: Images of size x size pixels; the input dimension is size^2.
+        widths: Numbers of hidden units m.
+        C0s: Constants of the balls; one trajectory serves them all.
+        seeds: How many initialisations.
+        max_epochs: Passes over the data at most. A small data set passes as often as gives `min_steps`.
+        min_steps: SGD steps that training may take at least, however few make an epoch.
+    """
+
+    sizes: tuple[int, ...]
+    widths: tuple[int, ...]
+    C0s: tuple[int, ...]
+    seeds: int
+    max_epochs: int
+    min_steps: int = 0
