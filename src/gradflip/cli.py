@@ -140,7 +140,7 @@ def list_experiments(*, as_json: Json = False) -> None:
 
 
 @app.command
-def show(name: str, *, as_json: Json = False) -> None:
+def show(name: str, /, *, as_json: Json = False) -> None:
     """Show what an experiment asks, and what each preset computes.
 
     Args:
@@ -173,7 +173,7 @@ def show(name: str, *, as_json: Json = False) -> None:
 
 
 @app.command
-def table(directory: Path, *, csv: Annotated[bool, Parameter(negative="")] = False, as_json: Json = False) -> None:
+def table(directory: Path, /, *, csv: Annotated[bool, Parameter(negative="")] = False, as_json: Json = False) -> None:
     """Print the table of a run: a row per network.
 
     Args:
@@ -219,7 +219,7 @@ def report(*directories: Path, out: Path | None = None) -> None:
 
 
 @app.command
-def figures(directory: Path) -> None:
+def figures(directory: Path, /) -> None:
     """Draw the figures of a run again, without computing anything: PDF, SVG, PNG, Vega-Lite JSON and numbers as CSV.
 
     Args:
@@ -233,7 +233,7 @@ def figures(directory: Path) -> None:
 
 
 @app.command
-def cite(name: str | None = None) -> None:
+def cite(name: str | None = None, /) -> None:
     """Print BibTeX for an experiment or a paper, or for all.
 
     Args:
@@ -264,6 +264,7 @@ def env(*, as_json: Json = False) -> None:
 def flip(
     weights: Path,
     inputs: Path,
+    /,
     *,
     key: str = "x",
     activation: str | None = None,
