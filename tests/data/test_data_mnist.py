@@ -53,8 +53,8 @@ def test_any_compression_of_the_content_will_do(tmp_path, mirrors, level):
     "bad",
     [
         None,
-        gzip.compress(idx(np.arange(10) + 1)),
-        gzip.compress(CONTENT)[:-5],
+        gzip.compress(idx(np.arange(10) + 1), mtime=0),
+        gzip.compress(CONTENT, mtime=0)[:-5],
         b"<html>please log in</html>",
         b"",
     ],
