@@ -196,6 +196,18 @@ def train_through(
         deviation = descent.deviation(trained)
         fits[i] = Fit(network, history, why, steps, epochs, deviation, left_at)
 
+    def finish_open(trained: Tensor, why: StopReason, steps: int) -> list[Fit]:
+        for i in order or [0]:
+            finish(i, trained, why, steps, None)
+        return [fits[i] for i in sorted(fits)]
+
+    def all_left(deviation: float) -> bool:
+        """Finish the balls that the current iterate is outside of; whether none is open any more."""
+        while order and deviation > balls[order[0]].radius:
+            chosen, steps = (inside, inside_steps) if keep == "inside" else (descent.trained, step)
+            finish(order.pop(0), chosen, StopReason.LEFT_BALL, steps, deviation)
+        return bool(balls) and not order
+
     draw = generator(seed, "batches")
     permutation = torch.randperm(len(labels), generator=draw)
     inside, inside_steps = descent.trained.clone(), 0  # the last iterate looked at, in all balls still open
@@ -209,9 +221,7 @@ def train_through(
             radius = balls[order[0]].radius if order else math.inf
             gradient = descent.gradient(batch.to(labels.device))
             if not math.isfinite(gradient.loss):
-                for i in order or [0]:
-                    finish(i, inside, StopReason.DIVERGED, inside_steps, None)
-                return [fits[i] for i in sorted(fits)]
+                return finish_open(inside, StopReason.DIVERGED, inside_steps)
             loss_sum += gradient.loss * len(batch)
             errors += gradient.errors
             look = check == "step" and bound + gradient.reach > radius
@@ -223,32 +233,20 @@ def train_through(
             bound += gradient.reach
             if look:
                 bound = descent.deviation()
-                while order and bound > balls[order[0]].radius:
-                    chosen, steps = (inside, inside_steps) if keep == "inside" else (descent.trained, step)
-                    finish(order.pop(0), chosen, StopReason.LEFT_BALL, steps, bound)
-                if balls and not order:
+                if all_left(bound):
                     return [fits[i] for i in sorted(fits)]
         if (epoch + 1) % record_every == 0:
             recorder.add(epoch + 1.0, step, descent.trained, (loss_sum / len(labels), errors / len(labels)))
         if (check == "epoch" or not balls) and not bool(descent.trained.isfinite().all()):
-            for i in order or [0]:
-                finish(i, inside, StopReason.DIVERGED, inside_steps, None)
+            return finish_open(inside, StopReason.DIVERGED, inside_steps)
+        if check == "epoch" and all_left(descent.deviation()):
             return [fits[i] for i in sorted(fits)]
-        if check == "epoch":
-            now = descent.deviation()
-            while order and now > balls[order[0]].radius:
-                chosen, steps = (inside, inside_steps) if keep == "inside" else (descent.trained, step)
-                finish(order.pop(0), chosen, StopReason.LEFT_BALL, steps, now)
-            if balls and not order:
-                return [fits[i] for i in sorted(fits)]
         if check == "epoch" or not balls:
             inside.copy_(descent.trained)
             inside_steps = step
         if progress:
             progress((epoch + 1) / max_epochs)
-    for i in order or [0]:
-        finish(i, descent.trained, StopReason.MAX_EPOCHS, step, None)
-    return [fits[i] for i in sorted(fits)]
+    return finish_open(descent.trained, StopReason.MAX_EPOCHS, step)
 
 
 @dataclass(frozen=True)

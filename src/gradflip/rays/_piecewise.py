@@ -162,13 +162,12 @@ def _first_crossing(start: _Start, breaks: Tensor, jumps: Tensor, limit: Tensor)
     zero = kinks.new_zeros(n, 1)
     left = torch.cat([zero, kinks], dim=1)  # left end of each piece, `(n, count + 1)`; inf beyond the last
     right = torch.cat([kinks, torch.full_like(zero, torch.inf)], dim=1).clamp(max=limit[:, None])
-    slope = start.slope[:, None] + torch.cat([zero, gains.cumsum(dim=1)], dim=1)
-    slope = snap(slope, start.slope_scale[:, None])
+    raw_slope = start.slope[:, None] + torch.cat([zero, gains.cumsum(dim=1)], dim=1)
+    slope = snap(raw_slope, start.slope_scale[:, None])
     back = torch.cat([zero, (gains * kinks.nan_to_num(posinf=0.0)).cumsum(dim=1)], dim=1)
     exists = left.isfinite() & (left < limit[:, None])
 
     # heights at the ends: |f| + s (slope) - sum of kappa B; raw, since the run back below needs the sign of tiny ones
-    raw_slope = start.slope[:, None] + torch.cat([zero, gains.cumsum(dim=1)], dim=1)
     at_left = start.height[:, None] + left.nan_to_num(posinf=0.0) * raw_slope - back
     scale = start.height_scale[:, None] + right * start.slope_scale[:, None]
     at_right = start.height[:, None] + right.nan_to_num(posinf=0.0) * raw_slope - back
