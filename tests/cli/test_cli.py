@@ -200,6 +200,10 @@ def test_options_come_from_a_file_and_the_command_line_wins(tmp_path):
     assert "widht" in sentence(process)
 
 
+def heed_sigint():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory):
     """A run stopped by Ctrl-C after its first cells, then by SIGKILL, then gone on with to its end."""
@@ -221,7 +225,9 @@ def interrupted(tmp_path_factory):
     command = [sys.executable, "-m", "gradflip.cli", *words]
 
     def stopped_by(how, after):
-        process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        # a test run in the background of a shell ignores SIGINT, and so would its children
+        process = subprocess.Popen(command, cwd=folder, preexec_fn=heed_sigint, **pipes)
         deadline = time.monotonic() + 180
         while len(list(folder.glob("out/cells/*.json"))) < after and process.poll() is None:
             assert time.monotonic() < deadline, "no cell was finished in three minutes"
