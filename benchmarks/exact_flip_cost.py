@@ -33,7 +33,7 @@ def main() -> None:
     network = gradflip.TwoLayer.random(given.dim, given.width, bias=True, seed=0, dtype=torch.float32)
     x = torch.rand(given.inputs, given.dim, generator=torch.Generator().manual_seed(0))
     W = network.W.to(torch.float64)
-    block = max(1, 2**22 // given.width)
+    block = max(1, 2**23 // given.width)
 
     def products() -> None:
         for rows in x.to(torch.float64).split(block):

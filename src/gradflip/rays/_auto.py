@@ -17,7 +17,7 @@ from gradflip.rays._ray import Ray, checked_inputs, gradient_ray_block, largest_
 
 Finder = Callable[[Ray], Flip]
 
-_BLOCK = 2**22  # pre-activations of a block of rays; a dozen float64 arrays of that size are alive at once
+_BLOCK = 2**23  # pre-activations of a block: smaller arrays come from a heap that fragments, larger cost memory
 
 
 def flip(network: TwoLayer, x: Float[Tensor, "n d"], *, finder: Finder | None = None) -> Flip:
@@ -38,7 +38,7 @@ def flip(network: TwoLayer, x: Float[Tensor, "n d"], *, finder: Finder | None = 
         UsageError: If x has the wrong shape, is not finite or is on another device.
 
     Shape:
-        x `(n, d)`. Rows are worked off in blocks: memory is W in float64 and about 600 MB, whatever n.
+        x `(n, d)`. Rows are worked off in blocks: memory is W in float64 and about 1.5 GB at most, whatever n.
 
     Source: the single gradient step of Wang et al. (2022), Section 5.1, found exactly; spec 1.2.
     """
