@@ -2,8 +2,7 @@
 
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lazy_claims import FLAT, RAW
-from gradflip.experiments._settings import LazyGrid
-from gradflip.experiments.wang2022_fig2 import SIZES
+from gradflip.experiments.wang2022_fig2 import WANG2022_FIG2
 
 WANG2022_FIG5 = Experiment(
     name="wang2022-fig5",
@@ -15,9 +14,5 @@ WANG2022_FIG5 = Experiment(
     normalize=True,
     bias=False,
     claims=FLAT + RAW,
-    grids={
-        "quick": LazyGrid((5, 8, 14, 20, 28), (250, 1000), (10,), seeds=3, max_epochs=20, min_steps=3000),
-        "standard": LazyGrid(SIZES, (1000, 10_000), (10,), seeds=3, max_epochs=200, min_steps=20_000),
-        "paper": LazyGrid(SIZES, (1000, 10_000, 100_000), (10,), seeds=5, max_epochs=1000, min_steps=40_000),
-    },
+    grids=WANG2022_FIG2.grids,
 )

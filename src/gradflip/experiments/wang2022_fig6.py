@@ -2,8 +2,7 @@
 
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lazy_claims import FLAT, GROWTH, RAW
-from gradflip.experiments._settings import LazyGrid
-from gradflip.experiments.wang2022_fig2 import SIZES
+from gradflip.experiments.wang2022_fig3 import WANG2022_FIG3
 
 WANG2022_FIG6 = Experiment(
     name="wang2022-fig6",
@@ -14,9 +13,5 @@ WANG2022_FIG6 = Experiment(
     normalize=True,
     bias=False,
     claims=FLAT + GROWTH + RAW,
-    grids={
-        "quick": LazyGrid((5, 8, 14, 20, 28), (1000,), (10, 20), seeds=3, max_epochs=20, min_steps=3000),
-        "standard": LazyGrid(SIZES, (1000,), (10, 20, 30, 40), seeds=3, max_epochs=200, min_steps=20_000),
-        "paper": LazyGrid(SIZES, (1000,), (10, 20, 30, 40), seeds=5, max_epochs=1000, min_steps=40_000),
-    },
+    grids=WANG2022_FIG3.grids,
 )
