@@ -48,3 +48,23 @@ def test_the_page_draws_its_figures_without_errors_or_requests(browser, tmp_path
     ink = page.evaluate("getComputedStyle(document.body).color")
     assert ink == ("rgb(27, 31, 36)" if scheme == "light" else "rgb(230, 233, 236)")
     page.close()
+
+
+def test_ticking_off_a_width_takes_its_curves_and_rows_away(browser, tmp_path):
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page.goto(write_report([folder_with(tmp_path, table())]).as_uri())
+    page.wait_for_function("document.querySelectorAll('.chart svg').length === 3")
+    page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+    rows = page.locator("tr[data-at]:visible")
+    before = rows.count()
+    page.get_by_role("checkbox", name="250").uncheck()
+    page.wait_for_function("document.querySelectorAll('.chart svg .mark-symbol.role-mark path').length === 15")
+    assert rows.count() == before // 2
+    page.get_by_role("checkbox", name="1000").uncheck()
+    assert page.get_by_text("No network of this figure is chosen.").is_visible()
+    assert rows.count() == 0
+    page.get_by_role("checkbox", name="250").check()
+    page.get_by_role("checkbox", name="1000").check()
+    page.wait_for_function("document.querySelectorAll('.chart svg .mark-symbol.role-mark path').length === 30")
+    assert rows.count() == before
+    page.close()

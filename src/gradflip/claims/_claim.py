@@ -55,12 +55,14 @@ class Finding:
 
     Attributes:
         claim: The claim.
-        curve: Which curve: the value of `width` or `C0`.
+        by: The column that tells the curves apart, `"width"` or `"C0"`.
+        curve: Its value.
         found: The number and its interval.
         verdict: `None` for a number that is only reported.
     """
 
     claim: Claim
+    by: str
     curve: float
     found: Interval
     verdict: Verdict | None
@@ -87,7 +89,7 @@ def find(claim: Claim, rows: pl.DataFrame, curve: str) -> list[Finding]:
         found = _number(claim, rows.filter(rows[by] == value))
         if found is not None:
             verdict = None if claim.value is None else _verdict(claim, found)
-            findings.append(Finding(claim, value, found, verdict))
+            findings.append(Finding(claim, by, value, found, verdict))
     return findings
 
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from gradflip._errors import FileError
 from gradflip._version import __version__
 from gradflip.claims import Finding, find
-from gradflip.experiments import Plan, folder_settings
+from gradflip.experiments import Experiment, Plan, Settings, folder_settings
 from gradflip.report._draw import draw
 from gradflip.report._figures import Figure
 from gradflip.report._gallery import gallery
@@ -119,8 +119,7 @@ def findings(run: Plan, table: pl.DataFrame) -> list[tuple[str, str, Finding]]:
         rows = experiment.select(table, run.settings) if len(table) else table
         for claim in experiment.claims:
             for finding in find(claim, rows, experiment.curves):
-                by = "width" if claim.kind == "grows-with-C0" else experiment.curves
-                curve = {"width": "m", "C0": "C0"}[by]
+                curve = {"width": "m", "C0": "C0"}[finding.by]
                 found.append((experiment.name, f"{curve} = {finding.curve:g}", finding))
     return found
 
@@ -146,7 +145,7 @@ def _save(run: _Run) -> None:
 def _render(runs: list[_Run]) -> str:
     import vl_convert as vlc
 
-    template = resources.files("gradflip.report").joinpath("templates/report.html.j2").read_text()
+    templates = resources.files("gradflip.report").joinpath("templates")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -154,15 +153,18 @@ def _render(runs: list[_Run]) -> str:
     environment.filters["math"] = _math
     experiments = list(dict.fromkeys(name for run in runs for name in run.figures))
     bundle = vlc.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;")
-    return environment.from_string(template).render(
+    return environment.from_string(templates.joinpath("report.html.j2").read_text()).render(
         version=__version__,
         runs=[_about(run) for run in runs],
         claims=_claims(runs),
         window=_window(runs),
+        choices=_choices(runs),
         sections=[
             {
-                "experiment": run.plan.experiments[[e.name for e in run.plan.experiments].index(name)],
+                "experiment": experiment,
                 "figure": run.figures[name],
+                "curves": experiment.curves if experiment.drawn == "against-dim" else "seed",
+                "held": _held(experiment, run.plan.settings),
                 "panels": [_embedded(panel) for panel in run.figures[name].panels],
                 "command": " ".join(["gradflip run", name, *_options(run.plan)]),
                 "run": run.name,
@@ -170,10 +172,12 @@ def _render(runs: list[_Run]) -> str:
             }
             for name in experiments
             for run in runs
-            if name in run.figures
+            for experiment in run.plan.experiments
+            if experiment.name == name and name in run.figures
         ],
         exhibits=gallery(runs[0].observations),
         script=Markup(bundle.replace("</script", "<\\/script")),
+        page_script=Markup(templates.joinpath("report.js").read_text()),
     )
 
 
@@ -217,7 +221,10 @@ def _summary(table: pl.DataFrame) -> dict[str, Any]:
 def _claims(runs: list[_Run]) -> list[dict[str, Any]]:
     """A row per claim and curve, with the finding of each run."""
     rows: dict[tuple[str, Any, str], list[Finding | None]] = {}
+    at: dict[str, dict[str, float]] = {}
     for i, run in enumerate(runs):
+        for experiment in run.plan.experiments:
+            at[experiment.name] = _held(experiment, run.plan.settings)
         for name, curve, finding in findings(run.plan, run.table):
             rows.setdefault((name, finding.claim, curve), [None] * len(runs))[i] = finding
     return [
@@ -227,6 +234,7 @@ def _claims(runs: list[_Run]) -> list[dict[str, Any]]:
             "curve": curve,
             "found": found,
             "claimed": _claimed(claim),
+            "at": at[name] | {finding.by: finding.curve for finding in found if finding},
             "judged": claim.value is not None,
         }
         for (name, claim, curve), found in rows.items()
@@ -257,6 +265,21 @@ def _options(plan: Plan) -> list[str]:
         if getattr(settings, name) != default:
             shown[name] = getattr(settings, name)
     return [f"--{name} {value}" for name, value in shown.items()]
+
+
+def _held(experiment: Experiment, settings: Settings) -> dict[str, float]:
+    """Width and C0 of all networks of a figure, where they have one in common."""
+    grid = experiment.grid(settings)
+    values: dict[str, tuple[int, ...]] = {"width": grid.widths, "C0": grid.C0s}
+    return {name: float(own[0]) for name, own in values.items() if len(own) == 1}
+
+
+def _choices(runs: list[_Run]) -> list[dict[str, Any]]:
+    """What a reader may choose the networks by, the columns of which there are several values."""
+    tables = [run.table for run in runs if len(run.table)]
+    titles = {"width": "width m", "C0": "C0"}
+    values = {name: sorted({f"{value:g}" for table in tables for value in table[name]}, key=float) for name in titles}
+    return [{"column": name, "title": titles[name], "at": at} for name, at in values.items() if len(at) > 1]
 
 
 def _embedded(panel: alt.LayerChart | alt.FacetChart) -> Markup:

@@ -1,0 +1,50 @@
+// Draws the charts in the page's colours, and only the networks whose m and C0 are ticked.
+(function () {
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const filters = document.querySelectorAll(".filters fieldset");
+
+  // column -> the values that are ticked; a column without boxes is not filtered
+  function ticked() {
+    const chosen = {};
+    filters.forEach(function (group) {
+      chosen[group.dataset.column] = Array.from(group.querySelectorAll("input:checked"), (box) => Number(box.value));
+    });
+    return chosen;
+  }
+
+  function shown(at, chosen) {
+    return Object.keys(at).every((column) => !(column in chosen) || chosen[column].includes(Number(at[column])));
+  }
+
+  function drawFigure(figure, chosen, config) {
+    const curves = figure.dataset.curves;
+    const some = shown(JSON.parse(figure.dataset.at), chosen) && !(curves in chosen && !chosen[curves].length);
+    figure.querySelector(".nothing").hidden = some;
+    figure.querySelector(".panels").hidden = !some;
+    if (!some) return;
+    figure.querySelectorAll(".chart").forEach(function (box) {
+      const spec = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
+      if (curves in chosen) {
+        const only = { filter: { field: "curve", oneOf: chosen[curves].map(String) } };
+        spec.layer.filter((layer) => layer.encoding.color).forEach(function (layer) { layer.transform = [only]; });
+      }
+      let target = box.querySelector(".drawn");
+      if (!target) { target = document.createElement("div"); target.className = "drawn"; box.appendChild(target); }
+      vegaEmbed(target, spec, { config: config, actions: false, renderer: "svg" });
+    });
+  }
+
+  function draw() {
+    const ink = dark.matches ? "#c9d1d9" : "#333b44", line = dark.matches ? "#3a424b" : "#dde2e7";
+    const config = { background: "transparent", font: "system-ui, sans-serif", view: { stroke: null },
+      axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line },
+      legend: { labelColor: ink, titleColor: ink }, title: { color: ink } };
+    const chosen = ticked();
+    document.querySelectorAll("figure").forEach((figure) => drawFigure(figure, chosen, config));
+    document.querySelectorAll("tr[data-at]").forEach(function (row) { row.hidden = !shown(JSON.parse(row.dataset.at), chosen); });
+  }
+
+  draw();
+  dark.addEventListener("change", draw);
+  filters.forEach((group) => group.addEventListener("change", draw));
+})();
