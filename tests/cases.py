@@ -183,4 +183,4 @@ def rays_of(many: Weights, sigma: Activation):
     norm = torch.where(norm <= 1e-12 * (q.abs() * many.W.norm(dim=2)).sum(1) / root, 0.0, norm)
     sign = torch.where((value.abs() <= 1e-12 * terms) | (norm == 0), 0.0, value.sign())
     v = torch.einsum("nmd,nd->nm", many.W, g) * sign[:, None]
-    return Ray(u, v, many.a, many.c, sigma, norm, many.x.norm(dim=1))
+    return Ray.of(u, v, many.a, many.c, sigma, norm, many.x.norm(dim=1))

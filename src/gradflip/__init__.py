@@ -15,19 +15,30 @@ if TYPE_CHECKING:
     from gradflip.data import Split, load_data
     from gradflip.lazy import Fit, LazyBall, StopReason, train
     from gradflip.networks import Activation, TwoLayer
-    from gradflip.rays import Bracketed, Certainty, Flip, FlipStatus, PiecewiseLinear, Ray, flip, gradient_ray
+    from gradflip.rays import (
+        Bracketed,
+        Certainty,
+        CertifiedNewton,
+        Flip,
+        FlipStatus,
+        PiecewiseLinear,
+        Ray,
+        flip,
+        gradient_ray,
+    )
 
 _HOMES = {
     "Split": "data", "load_data": "data",
     "Fit": "lazy", "LazyBall": "lazy", "StopReason": "lazy", "train": "lazy",
     "Activation": "networks", "TwoLayer": "networks",
-    "Bracketed": "rays", "Certainty": "rays", "Flip": "rays", "FlipStatus": "rays",
+    "Bracketed": "rays", "Certainty": "rays", "CertifiedNewton": "rays", "Flip": "rays", "FlipStatus": "rays",
     "PiecewiseLinear": "rays", "Ray": "rays", "flip": "rays", "gradient_ray": "rays",
 }  # fmt: skip
 
 __all__ = [
-    "Activation", "Bracketed", "Certainty", "FileError", "Fit", "Flip", "FlipStatus", "LazyBall", "PiecewiseLinear",
-    "Ray", "Split", "StopReason", "TwoLayer", "UsageError", "__version__", "flip", "gradient_ray", "load_data", "train",
+    "Activation", "Bracketed", "Certainty", "CertifiedNewton", "FileError", "Fit", "Flip", "FlipStatus", "LazyBall",
+    "PiecewiseLinear", "Ray", "Split", "StopReason", "TwoLayer", "UsageError", "__version__", "flip", "gradient_ray",
+    "load_data", "train",
 ]  # fmt: skip
 
 

@@ -148,7 +148,7 @@ def test_a_network_that_ends_in_rounding_noise_is_not_found(sign):
     one = torch.ones(1, dtype=torch.float64)
     u, v = torch.tensor([[1.0, 0.1, 0.2, 0.3]]).double(), torch.tensor([[1.0, 0.0, 0.0, 0.0]]).double()
     u[0, 1:] = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
-    ray = Ray(u, v, torch.tensor([1.0, sign, sign, -sign]).double(), 0.0, PIECEWISE["relu"][0], one, one)
+    ray = Ray.of(u, v, torch.tensor([1.0, sign, sign, -sign]).double(), 0.0, PIECEWISE["relu"][0], one, one)
     assert abs(float(ray.phi(2 * one))) < 1e-16
     assert Bracketed()(ray).status.tolist() == [FlipStatus.NOT_FOUND]
 

@@ -9,7 +9,8 @@ import torch
 from hypothesis import example, given, settings
 
 from cases import FAMILIES, PIECEWISE, rays_of, weights
-from gradflip import Certainty, Flip, FlipStatus, PiecewiseLinear, Ray, TwoLayer, flip, gradient_ray
+from gradflip import Certainty, CertifiedNewton, Flip, FlipStatus, PiecewiseLinear, Ray, TwoLayer, flip, gradient_ray
+from gradflip.rays._compiled import kernels, serves
 from reference import ExactRay, plain_sign_change
 
 WIDTHS = (1, 2, 3, 5, 8, 16, 31, 60)
@@ -55,6 +56,8 @@ def test_status_and_step_are_those_of_rational_arithmetic(family, name):
     for width in WIDTHS:
         ray = rays_of(weights(family, width, count=EACH, seed=1000 * width + len(name)), PIECEWISE[name][0])
         excused += assert_right(ray, PiecewiseLinear()(ray), name)["excused"]
+        if kernels() and serves(ray.sigma, ray.u.device):
+            assert_right(ray, CertifiedNewton()(ray), name)
     rounding_decides = family in ("aligned", "far_scales") or name == "abs"  # one |w x| touches 0 and turns back
     assert rounding_decides or excused <= 0.05 * EACH * len(WIDTHS)
 
@@ -88,7 +91,7 @@ def random_rays(name: str, width: int, *, whole: bool, count: int, seed: int) ->
     else:
         u, v = (torch.randn(count, width, generator=draw, dtype=torch.float64) for _ in range(2))
         a, c = torch.randn(width, generator=draw, dtype=torch.float64), 0.1
-    return Ray(u, v, a, c, PIECEWISE[name][0], v.norm(dim=1), u.norm(dim=1))
+    return Ray.of(u, v, a, c, PIECEWISE[name][0], v.norm(dim=1), u.norm(dim=1))
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole-numbers", "gaussian"])
@@ -101,6 +104,8 @@ def test_the_first_of_many_crossings_is_found_on_arbitrary_rays(name, whole):
         ray = ray.rows(~flat)
         found = PiecewiseLinear()(ray)
         assert_right(ray, found, name)
+        if kernels() and serves(ray.sigma, ray.u.device):
+            assert_right(ray, CertifiedNewton()(ray), name)
         for i in (found.status == FlipStatus.FLIPPED).nonzero()[:, 0].tolist():
             signs = [value > 0 for _, value, _ in exact_ray(ray, i, name).walk() if value != 0]
             crossings.append(sum(left != right for left, right in itertools.pairwise(signs)))
@@ -125,8 +130,10 @@ def rays(draw):
 @given(rays())
 def test_status_and_step_of_any_small_ray_are_those_of_rational_arithmetic(case):
     name, u, v, a, c = case
-    ray = Ray(u, v, a, c, PIECEWISE[name][0], torch.ones(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
+    ray = Ray.of(u, v, a, c, PIECEWISE[name][0], torch.ones(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
     assert_right(ray, PiecewiseLinear()(ray), name)
+    if kernels() and serves(ray.sigma, ray.u.device):
+        assert_right(ray, CertifiedNewton()(ray), name)
 
 
 @st.composite
@@ -193,7 +200,7 @@ def test_the_plain_code_in_floats_agrees(family):
         ray = rays_of(weights(family, width, count=20, seed=width + 5000), PIECEWISE["relu"][0])
         ray = ray.rows(ray.gradient_norm > 0)
         if ray.c:
-            ray = Ray(ray.u, ray.v, ray.a, 0.0, ray.sigma, ray.gradient_norm, ray.input_norm)
+            ray = Ray.of(ray.u, ray.v, ray.a, 0.0, ray.sigma, ray.gradient_norm, ray.input_norm)
         found = PiecewiseLinear()(ray)
         for i, code in enumerate(found.status.tolist()):
             status, step = plain_sign_change(ray.u[i].tolist(), ray.v[i].tolist(), ray.a.tolist())

@@ -8,7 +8,7 @@ from gradflip.experiments._settings import LazyGrid, Settings
 from gradflip.sweep import Cell
 
 MEASURE = "gradflip.experiments._lazy_flip:measure"
-VERSION = 1
+VERSION = 2
 """Version of the measure: raise it when its numbers change."""
 
 # training images of the classes 0 and 1; only for the estimate of the time left and for `min_steps`

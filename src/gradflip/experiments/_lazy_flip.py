@@ -75,7 +75,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     )
     rows, parts = [], []
     for ball, fit in zip(balls, fits, strict=True):
-        found = flip(fit.network, split.x_test)
+        found = flip(fit.network.to(dtype=torch.float64), split.x_test)
         rows.append(_row(parameters, split, ball, fit, found))
         parts.append(_observations(parameters, split, ball, fit, found))
     columns: dict[str, list[Any]] = {name: [entry for part in parts for entry in part[name]] for name in parts[0]}

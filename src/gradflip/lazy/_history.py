@@ -42,7 +42,9 @@ class Recorder:
         """
         self.rows: list[dict[str, Any]] = []
         self._network = network0
-        self._start = network0.W if network0.bias is None else torch.cat([network0.W, network0.bias[:, None]], dim=1)
+        start = network0.W if network0.bias is None else torch.cat([network0.W, network0.bias[:, None]], dim=1)
+        # laid out in memory as the trained weights are, so that products at step 0 are the same to the last bit
+        self._start = start.mT.contiguous().mT
         self._probe = points[:_PROBE]
         self._test_y = test_y
         if test_x is not None and network0.bias is not None:

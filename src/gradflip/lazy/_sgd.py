@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -186,12 +186,12 @@ def train_through(
 
     def finish(i: int, trained: Tensor, why: StopReason, steps: int, left_at: float | None) -> None:
         # a copy, since training may go on in this memory
-        network = with_rows(unit, trained.clone()).rescale(network0.scaling)
+        network = with_rows(unit, trained.mT.clone(memory_format=torch.contiguous_format)).rescale(network0.scaling)
         if balls and keep == "inside" and network.scaling != "unit":
             network = balls[i].project(network)  # the rescaling rounds, perhaps out of the ball
         epochs = steps / descent.steps_an_epoch(batch_size)
         seen = [row for row in recorder.rows if row["step"] <= steps]
-        final = [] if seen[-1]["step"] == steps else [recorder.row(epochs, steps, trained, None)]
+        final = [] if seen[-1]["step"] == steps else [recorder.row(epochs, steps, trained.mT, None)]
         history = recorder.frame([*seen, *final])
         deviation = descent.deviation(trained)
         fits[i] = Fit(network, history, why, steps, epochs, deviation, left_at)
@@ -212,31 +212,28 @@ def train_through(
     permutation = torch.randperm(len(labels), generator=draw)
     inside, inside_steps = descent.trained.clone(), 0  # the last iterate looked at, in all balls still open
     bound, step = 0.0, 0
-    recorder.add(0.0, 0, descent.trained, None)
+    recorder.add(0.0, 0, descent.trained.mT, None)
     for epoch in range(max_epochs):
         if shuffle == "every-epoch" and epoch:
             permutation = torch.randperm(len(labels), generator=draw)
-        loss_sum, errors = 0.0, 0
-        for batch in torch.split(permutation, batch_size):
+        for batch in descent.batches(permutation.to(labels.device), batch_size):
             radius = balls[order[0]].radius if order else math.inf
-            gradient = descent.gradient(batch.to(labels.device))
-            if not math.isfinite(gradient.loss):
+            reach = descent.gradient(batch)
+            if math.isnan(reach):
                 return finish_open(inside, StopReason.DIVERGED, inside_steps)
-            loss_sum += gradient.loss * len(batch)
-            errors += gradient.errors
-            look = check == "step" and bound + gradient.reach > radius
+            look = check == "step" and bound + reach > radius
             if look:
                 inside.copy_(descent.trained)
                 inside_steps = step
-            descent.move(gradient)
+            descent.move(batch)
             step += 1
-            bound += gradient.reach
+            bound += reach
             if look:
                 bound = descent.deviation()
                 if all_left(bound):
                     return [fits[i] for i in sorted(fits)]
         if (epoch + 1) % record_every == 0:
-            recorder.add(epoch + 1.0, step, descent.trained, (loss_sum / len(labels), errors / len(labels)))
+            recorder.add(epoch + 1.0, step, descent.trained.mT, descent.passed())
         if (check == "epoch" or not balls) and not bool(descent.trained.isfinite().all()):
             return finish_open(inside, StopReason.DIVERGED, inside_steps)
         if check == "epoch" and all_left(descent.deviation()):
@@ -250,60 +247,95 @@ def train_through(
 
 
 @dataclass(frozen=True)
-class _Gradient:
-    """One step's gradient in factored form: W moves by -(lr / sqrt m) (coefficients)^T inputs."""
+class _Batch:
+    """Views of one step's examples in the buffers of a `_Descent`."""
 
-    coefficients: Tensor
     inputs: Tensor
-    loss: float
-    errors: int
-    reach: float
+    labels: Tensor
+    lengths: Tensor
+    margins: Tensor
+    slopes: Tensor
 
 
 class _Descent:
-    """The mutable state of one trajectory: the trained rows [W, b], and buffers that live as long as it does."""
+    """The mutable state of one trajectory, and buffers that live as long as it does.
+
+    `trained` holds [W, b] transposed, `(k, m)`: both products of a step then read it along its rows.
+    """
 
     def __init__(self, network: TwoLayer, x: Tensor, y: Tensor, lr: float) -> None:
         self.network, self.labels = network, y
         ones = x.new_ones(len(x), 1)
         self.points = x if network.bias is None else torch.cat([x, ones], dim=1)
-        self.start = network.W if network.bias is None else torch.cat([network.W, network.bias[:, None]], dim=1)
-        self.trained = self.start.clone()
-        self._buffer = torch.empty_like(self.start)
-        self._rate = lr / math.sqrt(network.width)
-        lipschitz = network.activation.lipschitz
-        self._steepness = math.inf if lipschitz is None else float(network.a.abs().max()) * lipschitz
+        start = network.W if network.bias is None else torch.cat([network.W, network.bias[:, None]], dim=1)
+        self._start = start.mT.contiguous()
+        self.trained = self._start.clone()
+        self._top = network.a / math.sqrt(network.width)
+        self._lr = lr
         self._lengths = torch.linalg.vector_norm(self.points, dim=1)
-        # each entry of W rounds by half a unit in the last place a step; products in addmm err by far less than 1e-5
-        largest = float(torch.linalg.vector_norm(self.start, dim=1).max())
+        sigma = network.activation
+        at_zero = float(sigma.derivative(torch.zeros((), dtype=torch.float64)))
+        self._relu = (sigma.kinks, sigma.slopes, at_zero) == ((0.0,), (0.0, 1.0), 0.0) and sigma.homogeneous
+        steepest = math.inf if sigma.lipschitz is None else float(network.a.abs().max()) * sigma.lipschitz
+        # a sum of float32 terms errs by far less than 1e-5
+        self._rate = lr / math.sqrt(network.width) * steepest * (1 + 1e-5)
+        # each entry of W rounds by half a unit in the last place a step
+        largest = float(torch.linalg.vector_norm(start, dim=1).max())
         self._rounding = 2 * torch.finfo(network.W.dtype).eps * largest
+        # an epoch's examples in its order
+        self._inputs, self._signs = torch.empty_like(self.points), torch.empty_like(y)
+        self._sizes, self._margins = torch.empty_like(y), torch.empty_like(y)
 
     def steps_an_epoch(self, batch_size: int) -> int:
         return math.ceil(len(self.labels) / batch_size)
 
-    def gradient(self, batch: Tensor) -> _Gradient:
-        network, sigma = self.network, self.network.activation
-        inputs, y = self.points[batch], self.labels[batch]
-        u = inputs @ self.trained.mT
-        f = sigma(u) @ network.a / math.sqrt(network.width) + (network.output_bias or 0.0)
-        margin = y * f
-        loss = float(torch.nn.functional.softplus(-margin).mean())
-        c = -y * torch.sigmoid(-margin) / len(y)
-        coefficients = sigma.derivative(u).mul_(network.a).mul_(c[:, None])
-        pull = float((c.abs() * self._lengths[batch]).sum(dtype=torch.float64))
-        reach = self._rate * self._steepness * pull * (1 + 1e-5) + self._rounding if pull else self._rounding
-        return _Gradient(coefficients, inputs, loss, int((margin <= 0).sum()), reach)
+    def batches(self, permutation: Tensor, batch_size: int) -> Iterator[_Batch]:
+        """The examples of an epoch, gathered at once."""
+        torch.index_select(self.points, 0, permutation, out=self._inputs)
+        torch.index_select(self.labels, 0, permutation, out=self._signs)
+        torch.index_select(self._lengths, 0, permutation, out=self._sizes)
+        hidden = self.points.new_empty(min(batch_size, len(permutation)), self.network.width)
+        columns = (self._inputs, self._signs, self._sizes, self._margins)
+        for inputs, signs, sizes, margins in zip(*(torch.split(c, batch_size) for c in columns), strict=True):
+            yield _Batch(inputs, signs, sizes, margins, hidden[: len(inputs)])
 
-    def move(self, gradient: _Gradient) -> None:
-        self.trained.addmm_(gradient.coefficients.mT, gradient.inputs, alpha=-self._rate)
+    def gradient(self, batch: _Batch) -> float:
+        """Scale the batch to the gradient's two factors; how far a neuron may move by it, NaN if f is not finite."""
+        sigma, u = self.network.activation, batch.slopes
+        torch.mm(batch.inputs, self.trained, out=u)
+        if self._relu:
+            f = torch.mv(u.relu_(), self._top)
+            u.sign_()
+        else:
+            f = torch.mv(sigma(u), self._top)
+            u.copy_(sigma.derivative(u))
+        if self.network.output_bias:
+            f += self.network.output_bias
+        torch.mul(f, batch.labels, out=batch.margins)
+        pull = torch.sigmoid(-batch.margins)  # the loss falls by this much a unit of the margin
+        total = float(torch.dot(pull, batch.lengths)) / len(f)
+        batch.inputs.mul_(pull.mul_(batch.labels)[:, None])
+        u.mul_(self._top)
+        if not math.isfinite(float(batch.margins.sum())):
+            return math.nan
+        return self._rate * total + self._rounding if total else self._rounding
+
+    def move(self, batch: _Batch) -> None:
+        """Take the step: W += (lr / batch size) slopes^T inputs, transposed."""
+        self.trained.addmm_(batch.inputs.mT, batch.slopes, alpha=self._lr / len(batch.inputs))
+
+    def passed(self) -> tuple[float, float]:
+        """Mean loss and share of errors over the epoch's batches as they passed."""
+        loss = torch.nn.functional.softplus(-self._margins.to(torch.float64)).mean()
+        return float(loss), float((self._margins <= 0).to(torch.float64).mean())
 
     def deviation(self, trained: Tensor | None = None) -> float:
-        """max_j |w_j - w_(j,0)|: all rows in the network's type, the largest again in float64."""
+        """max_j |w_j - w_(j,0)|: all neurons in the network's type, the largest again in float64."""
         trained = self.trained if trained is None else trained
-        distances = torch.linalg.vector_norm(torch.sub(trained, self.start, out=self._buffer), dim=1)
+        distances = torch.linalg.vector_norm(trained - self._start, dim=0)
         largest = distances >= (1 - 1e-4) * distances.max()
-        moved = trained[largest].to(torch.float64) - self.start[largest].to(torch.float64)
-        return float(torch.linalg.vector_norm(moved, dim=1).max())
+        moved = trained[:, largest].to(torch.float64) - self._start[:, largest].to(torch.float64)
+        return float(torch.linalg.vector_norm(moved, dim=0).max())
 
 
 def _examples(network: TwoLayer, x: Tensor, y: Tensor, x_name: str, y_name: str) -> tuple[Tensor, Tensor]:

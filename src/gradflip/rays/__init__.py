@@ -4,9 +4,12 @@ from gradflip.rays._auto import flip
 from gradflip.rays._bracketed import Bracketed
 from gradflip.rays._files import flip_files
 from gradflip.rays._flip import Certainty, Flip, FlipStatus
+from gradflip.rays._newton import CertifiedNewton
 from gradflip.rays._piecewise import PiecewiseLinear
-from gradflip.rays._ray import Ray, gradient_ray
+from gradflip.rays._products import gradient_ray
+from gradflip.rays._ray import Ray
 
 __all__ = [
-    "Bracketed", "Certainty", "Flip", "FlipStatus", "PiecewiseLinear", "Ray", "flip", "flip_files", "gradient_ray",
+    "Bracketed", "Certainty", "CertifiedNewton", "Flip", "FlipStatus", "PiecewiseLinear", "Ray", "flip", "flip_files",
+    "gradient_ray",
 ]  # fmt: skip

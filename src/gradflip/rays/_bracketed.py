@@ -74,14 +74,14 @@ class Bracketed:
         lower, upper = step.clone(), step.clone()
 
         index = live.nonzero()[:, 0]
-        lo, hi = _expand(ray.rows(index), self.growth, self.reach)
+        lo, hi, tried = _expand(ray.rows(index), self.growth, self.reach)
         found = hi.isfinite()
         index, lo, hi = index[found], lo[found], hi[found]
         rays = ray.rows(index)
-        lo, hi = _narrow(rays, lo, hi, self.rtol)
+        lo, hi, narrowed = _narrow(rays, lo, hi, self.rtol)
         status[index] = FlipStatus.FLIPPED
         lower[index], upper[index], step[index] = lo, hi, hi
-        first = _no_flip_before(rays, lo, self.max_marches)
+        first, marches = _no_flip_before(rays, lo, self.max_marches)
         certainty[index[first]] = Certainty.CERTIFIED_FIRST
         return Flip(
             step=step,
@@ -92,17 +92,19 @@ class Bracketed:
             certainty=certainty,
             lower=lower,
             upper=upper,
+            passes=torch.full_like(status, tried + narrowed + marches, dtype=torch.int32),
             method=f"bracketed (rtol {self.rtol:g})",
         )
 
 
-def _expand(ray: Ray, growth: float, reach: float) -> tuple[Tensor, Tensor]:
-    """The first two of the steps tried between which phi goes below zero; inf where it does not."""
+def _expand(ray: Ray, growth: float, reach: float) -> tuple[Tensor, Tensor, int]:
+    """The first two of the steps tried between which phi goes below zero, inf where it does not; how many tried."""
     guess = ray.value.abs() / ray.gradient_norm**2
     lo, hi = torch.zeros_like(guess), torch.full_like(guess, torch.inf)
-    factor = 1.0
+    factor, tried = 1.0, 0
     open_rows = torch.arange(len(guess), device=guess.device)
     while len(open_rows) and factor <= reach:
+        tried += 1
         trial = factor * guess[open_rows]
         rays = ray.rows(open_rows)
         # strictly below rounding noise, so that a network that only dies along the ray has not flipped
@@ -114,19 +116,21 @@ def _expand(ray: Ray, growth: float, reach: float) -> tuple[Tensor, Tensor]:
         open_rows = open_rows[~below]
         factor *= growth
         growth = min(2.0, growth * 1.05)  # fine near the guess, coarse far out
-    return lo, hi
+    return lo, hi, tried
 
 
-def _narrow(ray: Ray, lo: Tensor, hi: Tensor, rtol: float, max_steps: int = 200) -> tuple[Tensor, Tensor]:
+def _narrow(ray: Ray, lo: Tensor, hi: Tensor, rtol: float, max_steps: int = 200) -> tuple[Tensor, Tensor, int]:
     """Chandrupatla's method on every row: inverse quadratic steps where they are safe, bisection elsewhere."""
+    taken = 0
     if not len(lo):
-        return lo, hi
+        return lo, hi, taken
     a, b = hi, lo  # a: newest point, b: other end of the bracket, c: the point before
     fa, fb = ray.phi(a), ray.phi(b)
     c, fc = a, fa
     t = torch.full_like(a, 0.5)
     wide = torch.ones_like(a, dtype=torch.bool)
-    for _ in range(max_steps):
+    while taken < max_steps:
+        taken += 1
         x = a + t * (b - a)
         fx = ray.phi(x)
         same = (fx >= 0) == (fa >= 0)
@@ -147,16 +151,18 @@ def _narrow(ray: Ray, lo: Tensor, hi: Tensor, rtol: float, max_steps: int = 200)
         margin = (tolerance / width.clamp(min=1e-300)).clamp(max=0.5)
         t = t.maximum(margin).minimum(1 - margin)
     swap = fa >= 0
-    return torch.where(swap, a, b), torch.where(swap, b, a)
+    return torch.where(swap, a, b), torch.where(swap, b, a), taken + 2
 
 
-def _no_flip_before(ray: Ray, lower: Tensor, max_marches: int) -> Tensor:
-    """Where a bound on the curvature proves phi >= 0, up to rounding, on (0, lower)."""
+def _no_flip_before(ray: Ray, lower: Tensor, max_marches: int) -> tuple[Tensor, int]:
+    """Where a bound on the curvature proves phi >= 0, up to rounding, on (0, lower); how many marches it took."""
     if ray.sigma.curvature is None or not len(lower):
-        return torch.zeros_like(lower, dtype=torch.bool)
+        return torch.zeros_like(lower, dtype=torch.bool), 0
     bend = ray.sigma.curvature * (ray.v**2 @ ray.a.abs()) / math.sqrt(ray.width)
     t = torch.zeros_like(lower)
-    for _ in range(max_marches):
+    marches = 0
+    while marches < max_marches:
+        marches += 1
         height, slope = ray.phi(t), ray.slope(t)
         height = (height - ray.rounding(t)).clamp(min=0.0)
         # root of height + h slope - h^2 bend / 2, in the form that does not cancel
@@ -166,4 +172,4 @@ def _no_flip_before(ray: Ray, lower: Tensor, max_marches: int) -> Tensor:
         if bool((t >= lower * (1 - _CLOSE)).all()):
             break
         t = torch.minimum(t, lower)
-    return t >= lower * (1 - _CLOSE)
+    return t >= lower * (1 - _CLOSE), marches

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int8, Int32
 from torch import Tensor
 
 from gradflip._errors import UsageError
@@ -53,9 +53,10 @@ class Flip:
         value: f(x).
         status: A `FlipStatus` code per input.
         certainty: A `Certainty` code per input.
-        lower: Left end of the linear piece, or of the bracket, that holds the step.
-        upper: Its right end; inf for the last piece.
-        method: How it was computed.
+        lower: Left end of an interval that holds the step: phi is linear on it, or it is the bracket found.
+        upper: Its right end; inf on the last piece.
+        passes: How often the neurons of a row were gone through, beside the three matrix products.
+        method: How it was computed, and at what cost.
 
     Shape:
         `(n,)` each but `method`.
@@ -69,6 +70,7 @@ class Flip:
     certainty: Int8[Tensor, " n"]
     lower: Float[Tensor, " n"]
     upper: Float[Tensor, " n"]
+    passes: Int32[Tensor, " n"]
     method: str
 
     def __len__(self) -> int:
@@ -119,6 +121,33 @@ class Flip:
         frame["certainty"] = [Certainty(code).name.lower() for code in self.certainty.tolist()]
         return pl.DataFrame(frame)
 
+    def replaced(self, rows: Tensor, by: Flip) -> Flip:
+        """These flips with some rows found anew; what it cost adds up.
+
+        Args:
+            rows: Positions of the rows.
+            by: A `Flip` of them.
+
+        Returns:
+            All of them, with the method of these.
+        """
+        columns = {}
+        for name in _COLUMNS:
+            columns[name] = getattr(self, name).clone()
+            columns[name][rows] = getattr(by, name) + (self.passes[rows] if name == "passes" else 0)
+        return Flip(**columns, method=self.method)
+
+    def with_method(self, method: str) -> Flip:
+        """The same flips under another account of how they were found.
+
+        Args:
+            method: The account.
+
+        Returns:
+            A `Flip`.
+        """
+        return replace(self, method=method)
+
     @staticmethod
     def join(parts: list[Flip]) -> Flip:
         """The flips of several batches as one.
@@ -129,7 +158,8 @@ class Flip:
         Returns:
             Them all, in order.
         """
-        columns = [field.name for field in fields(Flip) if field.name != "method"]
-        return Flip(
-            **{name: torch.cat([getattr(part, name) for part in parts]) for name in columns}, method=parts[0].method
-        )
+        joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in _COLUMNS}
+        return Flip(**joined, method=parts[0].method)
+
+
+_COLUMNS = tuple(field.name for field in fields(Flip) if field.name != "method")

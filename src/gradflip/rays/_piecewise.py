@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.networks import Activation
 from gradflip.rays._flip import Certainty, Flip, FlipStatus
-from gradflip.rays._ray import ROUNDING, Ray, snap
+from gradflip.rays._ray import Ray, rounding_of, snap
 
 
 @dataclass(frozen=True)
@@ -44,28 +43,27 @@ class PiecewiseLinear:
             ray: A batch of rays.
 
         Returns:
-            A `Flip` with certainty `EXACT`.
+            A `Flip` with certainty `EXACT`; of a float32 ray, `NOT_FOUND` where float32 cannot settle the status.
 
         Raises:
             UsageError: If the activation is not piecewise linear.
 
         Shape:
-            Memory O(n m k) for k kinks, time the same plus the sort of the breakpoints looked at.
+            Memory O(n m) and time O(n m k) for k kinks, plus the sort of the breakpoints looked at.
         """
         if not ray.sigma.piecewise_linear:
             raise UsageError(
                 f"PiecewiseLinear needs a piecewise-linear activation, got {ray.sigma.name!r}; use Bracketed."
             )
         value = ray.value
-        start = _Start.of(ray, value)
+        start = _Start.of(ray)
         guess = torch.where(start.slope < 0, start.height / -start.slope, torch.inf)
-        breaks = _breakpoints(ray, ray.sigma)
-        jumps = _jumps(ray, value, ray.sigma)
-        crossing = _first_crossing(start, breaks, jumps, self.reach * guess)
+        crossing = _first_crossing(start, ray, self.reach * guess)
         undecided = crossing.status == FlipStatus.NOT_FOUND
-        if bool(undecided.any()):
+        passes = undecided.to(torch.int32) + 1
+        if bool(undecided.any()) and ray.u.dtype == torch.float64:
             everything = torch.full_like(guess[undecided], torch.inf)
-            rest = _first_crossing(start.rows(undecided), breaks[undecided], jumps[undecided], everything)
+            rest = _first_crossing(start.rows(undecided), ray.rows(undecided), everything)
             crossing = crossing.replaced(undecided, rest)
 
         boundary, flat = value == 0, ray.gradient_norm == 0
@@ -82,6 +80,7 @@ class PiecewiseLinear:
             certainty=torch.full_like(status, Certainty.EXACT),
             lower=torch.where(found, crossing.lower, at),
             upper=torch.where(found, crossing.upper, at),
+            passes=passes,
             method="piecewise-linear",
         )
 
@@ -96,12 +95,12 @@ class _Start:
     slope_scale: Tensor
 
     @staticmethod
-    def of(ray: Ray, value: Tensor) -> _Start:
-        root, weights, lipschitz = math.sqrt(ray.width), ray.a.abs(), ray.sigma.lipschitz or 0.0
-        slope = -value.sign() * ((ray.v * _slope_after_zero(ray)) @ ray.a) / root
-        slope_scale = lipschitz * (ray.v.abs() @ weights) / root
-        height_scale = ray.sigma(ray.u).abs() @ weights / root + abs(ray.c)
-        return _Start(value.abs(), snap(slope, slope_scale), height_scale, slope_scale)
+    def of(ray: Ray) -> _Start:
+        root, weights = math.sqrt(ray.width), ray.a.abs()
+        slope_scale = (ray.sigma.lipschitz or 0.0) * (ray.v.abs() @ weights).to(torch.float64) / root
+        height_scale = (ray.sigma(ray.u).abs() @ weights).to(torch.float64) / root + abs(ray.c)
+        slope = snap(-ray.value.sign() * _fall_after_zero(ray), slope_scale, rounding_of(ray.u.dtype))
+        return _Start(ray.value.abs(), slope, height_scale, slope_scale)
 
     def rows(self, index: Tensor) -> _Start:
         return _Start(self.height[index], self.slope[index], self.height_scale[index], self.slope_scale[index])
@@ -121,49 +120,69 @@ class _Crossing:
         return _Crossing(*(old.masked_scatter(mask, new) for old, new in pairs))
 
 
-def _slope_after_zero(ray: Ray) -> Tensor:
-    """Slope of sigma at every neuron just right of s = 0: a neuron on a kink goes the way that -v takes it."""
+def _fall_after_zero(ray: Ray) -> Tensor:
+    """m^(-1/2) sum_j a_j v_j sigma'(u_j-) just right of s = 0: a neuron on a kink goes the way that -v takes it."""
     assert ray.sigma.slopes is not None
-    slope = torch.full_like(ray.u, ray.sigma.slopes[0])
+    a, slopes = ray.a.to(torch.float64), ray.sigma.slopes
+    fall = slopes[0] * (ray.v.to(torch.float64) @ a) if slopes[0] else a.new_zeros(len(ray.v))
     for i, kink in enumerate(ray.sigma.kinks):
         above = (ray.u > kink) | ((ray.u == kink) & (ray.v < 0))
-        slope = torch.where(above, ray.sigma.slopes[i + 1], slope)
-    return slope
+        fall += (slopes[i + 1] - slopes[i]) * ((ray.v * above).to(torch.float64) @ a)
+    return fall / math.sqrt(ray.width)
 
 
-def _breakpoints(ray: Ray, sigma: Activation) -> Tensor:
-    """Steps at which a neuron passes a kink, `(n, m * kinks)`; inf for those that do not lie ahead."""
-    ahead = []
-    for kink in sigma.kinks:
-        gap = ray.u - kink
-        # signs, not products: a product could underflow; a quotient that overflows is inf, never reached
-        ahead.append(torch.where((gap.sign() * ray.v.sign()) > 0, gap / ray.v, torch.inf))
-    return torch.cat(ahead, dim=1) if ahead else ray.u.new_empty(len(ray.u), 0)
+def _breakpoints(ray: Ray, limit: Tensor) -> tuple[Tensor, Tensor]:
+    """Collect the breakpoints up to the limit of each row.
+
+    Returns:
+        The breakpoints in order, and what the slope of phi gains at each: `(n, k)` in float64, k the most that a row
+        has, inf and 0 beyond.
+    """
+    assert ray.sigma.slopes is not None
+    n, root = len(ray.u), math.sqrt(ray.width)
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for i, kink in enumerate(ray.sigma.kinks):
+        # |u - kink| <= limit |v|, and some more, which do no harm; the signs then only of these few
+        reached = ray.v.abs().mul_(limit[:, None].to(ray.v.dtype) * (1 + 1e-6))
+        gaps = (ray.u - kink).abs_() if kink else ray.u.abs()
+        row, neuron = (gaps <= reached).nonzero(as_tuple=True)
+        gap = ray.u[row, neuron].to(torch.float64) - kink
+        fall = ray.v[row, neuron].to(torch.float64)
+        at = gap / fall
+        # signs, not products: a product could underflow; and a quotient that overflows is never reached
+        ahead = ((gap.sign() * fall.sign()) > 0) & at.isfinite()
+        row, neuron, at, fall = row[ahead], neuron[ahead], at[ahead], fall[ahead]
+        change = (ray.sigma.slopes[i + 1] - ray.sigma.slopes[i]) / root
+        gain = ray.value.sign()[row] * fall.abs() * ray.a[neuron].to(torch.float64) * change
+        found.append((row, at, gain))
+    if not found:
+        return limit.new_empty(n, 0), limit.new_empty(n, 0)
+    row, at, gain = (torch.cat(part) for part in zip(*found, strict=True))
+    if len(found) > 1:
+        row, order = row.sort(stable=True)
+        at, gain = at[order], gain[order]
+    counts = torch.bincount(row, minlength=n)
+    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    count = int(counts.max()) if n else 0
+    breaks, gains = limit.new_full((n, count), torch.inf), limit.new_zeros(n, count)
+    breaks[row, place], gains[row, place] = at, gain
+    breaks, order = breaks.sort(dim=1)
+    return breaks, gains.gather(1, order)
 
 
-def _jumps(ray: Ray, value: Tensor, sigma: Activation) -> Tensor:
-    """What the slope of phi gains at each breakpoint, in the order of `_breakpoints`."""
-    assert sigma.slopes is not None
-    kappa = value.sign()[:, None] * ray.v.abs() * ray.a / math.sqrt(ray.width)
-    changes = [right - left for left, right in zip(sigma.slopes, sigma.slopes[1:], strict=False)]
-    return torch.cat([kappa * change for change in changes], dim=1) if changes else kappa[:, :0]
-
-
-def _first_crossing(start: _Start, breaks: Tensor, jumps: Tensor, limit: Tensor) -> _Crossing:
+def _first_crossing(start: _Start, ray: Ray, limit: Tensor) -> _Crossing:
     """Return the first piece left of `limit` on which phi goes below zero, and where on it.
 
-    Where the limit is inf the last piece is unbounded, its slope decides, and the answer is never `NOT_FOUND`.
+    Where the limit is inf the last piece is unbounded, its slope decides, and the answer is never `NOT_FOUND`. On a
+    float32 ray only a flip is given that rounding cannot undo: phi falls all the way, to well below zero.
     """
-    n = len(breaks)
-    near = (breaks <= limit[:, None]) & breaks.isfinite()
-    count = int(near.sum(dim=1).max()) if breaks.numel() else 0
-    kinks, order = torch.where(near, breaks, torch.inf).topk(count, dim=1, largest=False, sorted=True)
-    gains = torch.where(kinks.isinf(), 0.0, jumps.gather(1, order))
+    n, rounding = len(limit), rounding_of(ray.u.dtype)
+    kinks, gains = _breakpoints(ray, limit)
     zero = kinks.new_zeros(n, 1)
     left = torch.cat([zero, kinks], dim=1)  # left end of each piece, `(n, count + 1)`; inf beyond the last
     right = torch.cat([kinks, torch.full_like(zero, torch.inf)], dim=1).clamp(max=limit[:, None])
     raw_slope = start.slope[:, None] + torch.cat([zero, gains.cumsum(dim=1)], dim=1)
-    slope = snap(raw_slope, start.slope_scale[:, None])
+    slope = snap(raw_slope, start.slope_scale[:, None], rounding)
     back = torch.cat([zero, (gains * kinks.nan_to_num(posinf=0.0)).cumsum(dim=1)], dim=1)
     exists = left.isfinite() & (left < limit[:, None])
 
@@ -171,7 +190,7 @@ def _first_crossing(start: _Start, breaks: Tensor, jumps: Tensor, limit: Tensor)
     at_left = start.height[:, None] + left.nan_to_num(posinf=0.0) * raw_slope - back
     scale = start.height_scale[:, None] + right * start.slope_scale[:, None]
     at_right = start.height[:, None] + right.nan_to_num(posinf=0.0) * raw_slope - back
-    below = torch.where(right.isinf(), slope < 0, at_right < -ROUNDING * scale)
+    below = torch.where(right.isinf(), slope < 0, at_right < -rounding * scale)
     below &= exists
     crossed = below.any(dim=1)
     piece = below.to(torch.int8).argmax(dim=1, keepdim=True)
@@ -189,8 +208,20 @@ def _first_crossing(start: _Start, breaks: Tensor, jumps: Tensor, limit: Tensor)
     step = torch.minimum(step, upper)
     cut = crossed & (upper[:, 0] == limit)  # by the limit, not by a breakpoint
     if bool(cut.any()):
-        beyond = torch.where(breaks[cut] > limit[cut, None], breaks[cut], torch.inf)
-        upper[cut] = torch.cat([beyond, zero[cut] + torch.inf], dim=1).amin(dim=1, keepdim=True)
+        upper[cut] = _next_breakpoint(ray.rows(cut), limit[cut])[:, None]
     status = torch.where(limit.isinf(), FlipStatus.NEVER, FlipStatus.NOT_FOUND)
     status = torch.where(crossed, FlipStatus.FLIPPED, status).to(torch.int8)
+    if ray.u.dtype != torch.float64:
+        deep = (exists & (at_right < -10 * rounding * scale)).any(dim=1)
+        falls = ((slope < 0) | ~exists).all(dim=1)
+        status[~(deep & falls)] = FlipStatus.NOT_FOUND
     return _Crossing(status, step[:, 0], lower[:, 0], upper[:, 0])
+
+
+def _next_breakpoint(ray: Ray, limit: Tensor) -> Tensor:
+    """The first breakpoint beyond the limit of each row, inf if there is none."""
+    nearest = torch.full_like(limit, torch.inf)
+    for kink in ray.sigma.kinks:
+        breaks = (ray.u.to(torch.float64) - kink) / ray.v
+        nearest = torch.minimum(nearest, torch.where(breaks > limit[:, None], breaks, torch.inf).amin(dim=1))
+    return nearest

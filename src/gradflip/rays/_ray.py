@@ -9,15 +9,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._errors import UsageError
-from gradflip.networks import Activation, TwoLayer
+from gradflip.networks import Activation
 
 ROUNDING = 1e-12
-"""Relative rounding allowed to a sum: it counts as zero when |sum| <= ROUNDING * (sum of |terms|).
+"""Relative rounding allowed to a float64 sum: it counts as zero when |sum| <= ROUNDING * (sum of |terms|).
 
 Sums of k terms in float64 err by about sqrt(k) 2^-53 of that scale, so this holds for k = m + d far beyond 10^6, and
 what it hides, a value of 10^-12 of its own terms, has no sign that float64 could know.
 """
+
+ROUNDING32 = 1e-6
+"""The same where the products are float32: such a sum is not zero but undecided, and is taken again in float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +30,20 @@ class Ray:
 
         phi_i(s) = sign(f(x_i)) f(x_i(s)) = sign(f(x_i)) (m^(-1/2) sum_j a_j sigma(u_ij - s v_ij) + c).
 
+    Sums over neurons are taken in float64, also where u, v and a are float32.
+
     Attributes:
-        u: Pre-activations W x + b, float64.
-        v: How fast they fall along the ray, sign(f(x)) W g; zero where f(x) = 0 or g = 0.
-        a: Top weights.
+        u: Pre-activations W x + b, float32 or float64.
+        v: How fast they fall along the ray, sign(f(x)) W g; zero where f(x) = 0 or g = 0. In the type of u.
+        a: Top weights, in the type of u.
         c: Output bias, 0 if there is none.
         sigma: The activation.
-        gradient_norm: |g|, 0 where g is zero up to rounding.
-        input_norm: |x|.
+        value: f(x), exactly 0 where it is zero up to rounding (`ROUNDING`), float64.
+        gradient_norm: |g|, 0 where g is zero up to rounding, float64.
+        input_norm: |x|, float64.
 
     Shape:
-        u, v `(n, m)`; a `(m,)`; gradient_norm, input_norm `(n,)`.
+        u, v `(n, m)`; a `(m,)`; value, gradient_norm, input_norm `(n,)`.
 
     Source: spec 1.2, restriction to the ray.
     """
@@ -48,19 +53,41 @@ class Ray:
     a: Float[Tensor, " m"]
     c: float
     sigma: Activation
+    value: Float[Tensor, " n"]
     gradient_norm: Float[Tensor, " n"]
     input_norm: Float[Tensor, " n"]
+
+    @staticmethod
+    def of(
+        u: Float[Tensor, "n m"],
+        v: Float[Tensor, "n m"],
+        a: Float[Tensor, " m"],
+        c: float,
+        sigma: Activation,
+        gradient_norm: Float[Tensor, " n"],
+        input_norm: Float[Tensor, " n"],
+    ) -> Ray:
+        """The ray with these pre-activations, its value computed from them.
+
+        Args:
+            u: As for `Ray`, like all others.
+            v: How fast they fall.
+            a: Top weights.
+            c: Output bias.
+            sigma: The activation.
+            gradient_norm: |g|.
+            input_norm: |x|.
+
+        Returns:
+            A ray.
+        """
+        value, scale = weighted_sum(sigma(u), a, c)
+        return Ray(u, v, a, c, sigma, snap(value, scale, rounding_of(u.dtype)), gradient_norm, input_norm)
 
     @property
     def width(self) -> int:
         """Number m of hidden units."""
         return self.u.shape[1]
-
-    @property
-    def value(self) -> Float[Tensor, " n"]:
-        """f(x), exactly 0 where it is zero up to rounding (`ROUNDING`)."""
-        value, scale = _weighted_sum(self.sigma(self.u), self.a, self.c)
-        return snap(value, scale)
 
     def phi(self, s: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """sign(f(x)) f(x(s)) at one step per ray; below zero where the prediction has flipped.
@@ -74,7 +101,7 @@ class Ray:
         Shape:
             s and result `(n,)`. Time and memory O(n m).
         """
-        along, _ = _weighted_sum(self.sigma(self.u - s[:, None] * self.v), self.a, self.c)
+        along, _ = weighted_sum(self.sigma(self._moved(s)), self.a, self.c)
         return self.value.sign() * along
 
     def slope(self, s: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -89,13 +116,14 @@ class Ray:
         Shape:
             s and result `(n,)`. Time and memory O(n m).
         """
-        falls = self.v * self.sigma.derivative(self.u - s[:, None] * self.v)
-        return -self.value.sign() * (falls @ self.a) / math.sqrt(self.width)
+        falls = self.v * self.sigma.derivative(self._moved(s))
+        return -self.value.sign() * (falls @ self.a.to(torch.float64)) / math.sqrt(self.width)
 
     def rounding(self, s: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """The stated rounding bound on phi(s): values within it of zero are not told from zero.
 
-        `ROUNDING` times the sum of the absolute terms at 0 and of their changes up to s.
+        `ROUNDING`, or `ROUNDING32` for a float32 ray, times the sum of the absolute terms at 0 and of their changes up
+        to s.
 
         Args:
             s: A step for each ray, >= 0.
@@ -106,10 +134,10 @@ class Ray:
         Shape:
             s and result `(n,)`.
         """
-        _, at_zero = _weighted_sum(self.sigma(self.u), self.a, self.c)
-        _, at_s = _weighted_sum(self.sigma(self.u - s[:, None] * self.v), self.a, self.c)
-        change = (s[:, None] * self.v.abs()) @ self.a.abs() / math.sqrt(self.width)
-        return ROUNDING * (at_zero + at_s + (self.sigma.lipschitz or 1.0) * change)
+        _, at_zero = weighted_sum(self.sigma(self.u.to(torch.float64)), self.a, self.c)
+        _, at_s = weighted_sum(self.sigma(self._moved(s)), self.a, self.c)
+        change = (s[:, None] * self.v.abs()) @ self.a.to(torch.float64).abs() / math.sqrt(self.width)
+        return rounding_of(self.u.dtype) * (at_zero + at_s + (self.sigma.lipschitz or 1.0) * change)
 
     def rows(self, index: Tensor | slice) -> Ray:
         """The rays at `index`.
@@ -120,113 +148,50 @@ class Ray:
         Returns:
             A smaller batch.
         """
-        norms = self.gradient_norm[index], self.input_norm[index]
-        return Ray(self.u[index], self.v[index], self.a, self.c, self.sigma, *norms)
+        own = self.value[index], self.gradient_norm[index], self.input_norm[index]
+        return Ray(self.u[index], self.v[index], self.a, self.c, self.sigma, *own)
+
+    def _moved(self, s: Tensor) -> Tensor:
+        """Pre-activations at x(s), float64."""
+        return self.u - s[:, None] * self.v  # s is float64
 
 
-def gradient_ray(network: TwoLayer, x: Float[Tensor, "n d"]) -> Ray:
-    """The rays along which one gradient step moves the inputs.
-
-    Three matrix products, in float64 whatever the type of the network.
-
-    Args:
-        network: A two-layer network.
-        x: Inputs.
-
-    Returns:
-        A `Ray`, one row per input.
-
-    Raises:
-        UsageError: If x has the wrong shape, is not finite or is on another device, or a product overflows.
-
-    Shape:
-        x `(n, d)`. Memory O(n m): for many inputs, `flip` works in blocks.
-
-    Source: Wang et al. (2022), Theorem 3.1 (the step), spec 1.2.
-    """
-    network, x = network.to(dtype=torch.float64), checked_inputs(network, x)
-    return gradient_ray_block(network, x, largest_weights(network))
-
-
-def checked_inputs(network: TwoLayer, x: Tensor) -> Tensor:
-    """The inputs as a float64 matrix that fits the network.
+def rounding_of(dtype: torch.dtype) -> float:
+    """The relative rounding allowed to sums whose terms come from products of this type.
 
     Args:
-        network: Where they go.
-        x: What came.
+        dtype: Of the products.
 
     Returns:
-        x in float64, `(n, d)`.
-
-    Raises:
-        UsageError: If x has the wrong shape, is not finite or is on another device.
+        `ROUNDING` or `ROUNDING32`.
     """
-    if x.ndim != 2 or x.shape[1] != network.dim:
-        raise UsageError(f"x must have shape (n, {network.dim}), one input a row, got {tuple(x.shape)}.")
-    if x.device != network.W.device:
-        raise UsageError(f"x must be on the device of the network, {network.W.device}, got {x.device}.")
-    x = x.detach().to(torch.float64)
-    if not bool(torch.isfinite(x).all()):
-        raise UsageError(f"x must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite.")
-    return x
+    return ROUNDING if dtype == torch.float64 else ROUNDING32
 
 
-def snap(number: Tensor, scale: Tensor) -> Tensor:
+def snap(number: Tensor, scale: Tensor, rounding: float = ROUNDING) -> Tensor:
     """`number`, with what is zero up to rounding made exactly 0.
 
     Args:
         number: A sum.
         scale: The sum of its absolute terms.
+        rounding: Share of the scale that counts as zero.
 
     Returns:
-        0 where |number| <= `ROUNDING` * scale, else the number.
+        0 where |number| <= rounding * scale, else the number.
     """
-    return torch.where(number.abs() <= ROUNDING * scale, 0.0, number)
+    return torch.where(number.abs() <= rounding * scale, 0.0, number)
 
 
-def largest_weights(network: TwoLayer) -> Float[Tensor, " m"]:
-    """max_k |W_jk|, without a copy of W.
+def weighted_sum(hidden: Tensor, a: Tensor, c: float) -> tuple[Tensor, Tensor]:
+    """m^(-1/2) sum_j a_j hidden_j + c, and the same sum of absolute values, in float64.
 
     Args:
-        network: A network.
+        hidden: `(n, m)`.
+        a: `(m,)`.
+        c: A constant.
 
     Returns:
-        One number per neuron.
+        Both sums, `(n,)`.
     """
-    return torch.maximum(network.W.amax(dim=1), -network.W.amin(dim=1))
-
-
-def gradient_ray_block(network: TwoLayer, x: Float[Tensor, "n d"], largest: Float[Tensor, " m"]) -> Ray:
-    """`gradient_ray` without its checks, for a block of inputs.
-
-    Args:
-        network: A network in float64.
-        x: Inputs that `checked_inputs` gave.
-        largest: `largest_weights(network)`.
-
-    Returns:
-        A `Ray`.
-
-    Raises:
-        UsageError: If a product overflows.
-    """
-    W, a, sigma, c = network.W, network.a, network.activation, network.output_bias or 0.0
-    root = math.sqrt(network.width)
-    u = x @ W.mT if network.bias is None else torch.addmm(network.bias, x, W.mT)
-    value, scale = _weighted_sum(sigma(u), a, c)
-    q = sigma.derivative(u) * a
-    g = (q @ W) / root
-    gradient_norm = torch.linalg.vector_norm(g, dim=1)
-    # the sum of |terms| of g, by its largest coordinate; at most sqrt(d) below the exact scale of the norm
-    gradient_norm = snap(gradient_norm, (q.abs() @ largest) / root)
-    if not bool(torch.isfinite(gradient_norm).all() & torch.isfinite(value).all()):
-        raise UsageError("the network overflows float64 on these inputs; rescale its weights.")
-    sign = torch.where(gradient_norm > 0, snap(value, scale).sign(), 0.0)
-    v = (g * sign[:, None]) @ W.mT
-    return Ray(u, v, a, c, sigma, gradient_norm, torch.linalg.vector_norm(x, dim=1))
-
-
-def _weighted_sum(hidden: Tensor, a: Tensor, c: float) -> tuple[Tensor, Tensor]:
-    """m^(-1/2) sum_j a_j hidden_j + c, and the same sum of absolute values."""
-    root = math.sqrt(len(a))
+    root, hidden, a = math.sqrt(len(a)), hidden.to(torch.float64), a.to(torch.float64)
     return hidden @ a / root + c, hidden.abs() @ a.abs() / root + abs(c)

@@ -1,0 +1,260 @@
+"""Compiled passes over the neurons of a row, for `CertifiedNewton`; imported only where numba is installed.
+
+phi(t) = |f| + t phi'(0) + sum over neurons that switch before t of kappa_j (t - B_j), with B_j = u_j / v_j and
+kappa_j = sign(f) a_j |v_j| D / sqrt(m), D the jump of the slope of sigma at its kink 0. Split by the sign of kappa this
+is |f| + t phi'(0) + P(t) - Q(t) with P and Q convex and increasing, which bounds every slope on [lo, t]: at least
+phi'(0) + P'(lo) - Q'(t), at most phi'(0) + P'(t) - Q'(lo).
+
+The loops are written so that they vectorise: slices from 0, masks that multiply, no branches. Sums run in the type of
+the row over `_RUN` neurons at a time, and from there on in float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+_FAST = {"reassoc", "contract", "nsz"}  # sums in any order; NaN and inf keep their meaning
+_RUN = 4096
+_MAX_PASSES = 60
+
+
+@njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
+def _slopes_row(u, a, left, jump, q):  # type: ignore[no-untyped-def]
+    one = u.dtype.type
+    for j in range(u.shape[0]):
+        q[j] = (left + jump * one(u[j] > 0)) * a[j]
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def weighted_slopes(u, a, left, jump, q):  # type: ignore[no-untyped-def]
+    """Write q = a sigma'(u), row by row; sigma has the slopes `left` and `left + jump` on either side of 0."""
+    for i in range(u.shape[0]):
+        _slopes_row(u[i], a, left, jump, q[i])
+
+
+@njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
+def directions(g, x, root, terms, constant, rounding, value, gradient_norm, input_norm):  # type: ignore[no-untyped-def]
+    """Write |g|, f and |x| of every row, and turn g / sqrt(m) so that f falls along -g.
+
+    g comes without its 1 / sqrt(m); value comes as the part of f that is no linear function of x, and leaves as f.
+
+    Returns:
+        Whether every row is clear: finite, with f and g not zero up to rounding.
+    """
+    clear = True
+    for i in range(g.shape[0]):
+        along, size, length = 0.0, 0.0, 0.0
+        for k in range(g.shape[1]):
+            gk, xk = np.float64(g[i, k]), np.float64(x[i, k])
+            along += gk * xk
+            size += gk * gk
+            length += xk * xk
+        value[i] += along / root
+        gradient_norm[i], input_norm[i] = math.sqrt(size) / root, math.sqrt(length)
+        above = abs(value[i]) > rounding * (terms * input_norm[i] + constant) and gradient_norm[i] > rounding * terms
+        clear &= above and abs(value[i]) + gradient_norm[i] < np.inf
+        turned = g.dtype.type((-1.0 if value[i] < 0 else 1.0) / root)
+        for k in range(g.shape[1]):
+            g[i, k] *= turned
+    return clear
+
+
+@njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
+def _first_run(u, v, a, t):  # type: ignore[no-untyped-def]
+    one = u.dtype.type
+    gained, slope, size = one(0), one(0), one(0)
+    active, all_v, terms_u, terms_v = one(0), one(0), one(0), one(0)
+    for j in range(u.shape[0]):
+        past = t * abs(v[j]) - abs(u[j])  # |v_j| (t - B_j)
+        switched = one((past > 0) & ((u[j] > 0) == (v[j] > 0)))
+        fall, weight = abs(v[j]) * switched, abs(a[j])
+        gained += past * switched * a[j]
+        slope += fall * a[j]
+        size += fall * weight
+        active += one(u[j] > 0) * (a[j] * v[j])
+        all_v += a[j] * v[j]
+        terms_u += abs(u[j]) * weight
+        terms_v += abs(v[j]) * weight
+    f = np.float64
+    return f(gained), f(slope), f(size), f(active), f(all_v), f(terms_u), f(terms_v)
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def _first(u, v, a, t):  # type: ignore[no-untyped-def]
+    """Sums over the neurons that switch before t, and what is needed of phi'(0) and of the scale of rounding."""
+    if u.shape[0] <= _RUN:
+        return _first_run(u, v, a, t)
+    gained, slope, size, active, all_v, terms_u, terms_v = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for start in range(0, u.shape[0], _RUN):
+        end = min(start + _RUN, u.shape[0])
+        run = _first_run(u[start:end], v[start:end], a[start:end], t)
+        gained += run[0]
+        slope += run[1]
+        size += run[2]
+        active += run[3]
+        all_v += run[4]
+        terms_u += run[5]
+        terms_v += run[6]
+    return gained, slope, size, active, all_v, terms_u, terms_v
+
+
+@njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
+def _pass_run(u, v, a, t, radius):  # type: ignore[no-untyped-def]
+    one = u.dtype.type
+    gained, slope, size, near = one(0), one(0), one(0), one(0)
+    for j in range(u.shape[0]):
+        past = t * abs(v[j]) - abs(u[j])
+        same = (u[j] > 0) == (v[j] > 0)
+        near += one((abs(past) <= radius * abs(v[j])) & same)
+        switched = one((past > 0) & same)
+        fall = abs(v[j]) * switched
+        gained += past * switched * a[j]
+        slope += fall * a[j]
+        size += fall * abs(a[j])
+    return np.float64(gained), np.float64(slope), np.float64(size), np.float64(near)
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def _pass(u, v, a, t, radius):  # type: ignore[no-untyped-def]
+    """Sums over the neurons that switch before t, and how many switch within `radius` of it."""
+    if u.shape[0] <= _RUN:
+        return _pass_run(u, v, a, t, radius)
+    gained, slope, size, near = 0.0, 0.0, 0.0, 0.0
+    for start in range(0, u.shape[0], _RUN):
+        end = min(start + _RUN, u.shape[0])
+        run = _pass_run(u[start:end], v[start:end], a[start:end], t, radius)
+        gained += run[0]
+        slope += run[1]
+        size += run[2]
+        near += run[3]
+    return gained, slope, size, near
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def _row(u, v, a, height, guess, left, unit, rounding, reach):  # type: ignore[no-untyped-def]
+    """Search one row; unit is sign(f) D / sqrt(m), and left the same of the left slope of sigma.
+
+    Returns:
+        (settled, step, lower, upper, passes). Settled is: from 0 on phi is above 0, then falls strictly until it is
+        below 0 by more than rounding, through the step given, and is linear on [lower, upper].
+    """
+    one = u.dtype.type
+    weight, eps = abs(unit), np.finfo(u.dtype).eps
+    t = one(reach * guess)
+    if not (t > 0 and t < np.inf):
+        return False, 0.0, 0.0, 0.0, 0
+    gained, slope, size, active, all_v, terms_u, terms_v = _first(u, v, a, t)
+    passes = 1
+    slope0 = -(left * all_v + unit * active)
+    scale_u, scale_v = (weight + abs(left)) * terms_u, (weight + abs(left)) * terms_v
+    scale_u = max(scale_u, height)
+    if not (scale_u + t * scale_v < np.inf):
+        return False, 0.0, 0.0, 0.0, passes
+
+    # a bracket: no zero before lo; phi falls strictly on [lo, hi], to below 0 by more than rounding
+    lo, at_lo, rise_lo, fall_lo = 0.0, height, 0.0, 0.0
+    while True:
+        at_t = height + t * slope0 + unit * gained
+        rise, fall = 0.5 * (weight * size + unit * slope), 0.5 * (weight * size - unit * slope)  # P', Q'
+        tiny = rounding * (scale_u + t * scale_v)
+        most, least = slope0 + rise - fall_lo, slope0 + rise_lo - fall
+        if most < -rounding * scale_v:
+            if at_t < -tiny:
+                break
+            if at_t > tiny:
+                lo, at_lo, rise_lo, fall_lo = float(t), at_t, rise, fall
+                t = one(lo + reach * at_t / -(slope0 + rise - fall))
+            else:
+                t = one(lo + 2 * (t - lo))
+        elif passes >= _MAX_PASSES or least >= 0:
+            return False, 0.0, 0.0, 0.0, passes
+        else:
+            # phi is above the line down from lo and the line back from t: above 0 if these meet there
+            meet = (at_lo - at_t + most * (t - lo)) / (most - least)
+            if at_t > tiny and at_lo + least * meet > tiny:
+                lo, at_lo, rise_lo, fall_lo = float(t), at_t, rise, fall
+                now = slope0 + rise - fall
+                t = one(lo + reach * at_t / -now) if now < 0 else one(2 * lo)
+            else:
+                before = one(lo + at_lo / -least * (1 - 8 * eps))  # phi > 0 up to here
+                if not before > lo * (1 + 8 * eps):
+                    return False, 0.0, 0.0, 0.0, passes
+                gained, slope, size, _ = _pass(u, v, a, before, one(0))
+                passes += 1
+                at_b = height + before * slope0 + unit * gained
+                if not at_b > rounding * (scale_u + before * scale_v):
+                    return False, 0.0, 0.0, 0.0, passes
+                lo, at_lo = float(before), at_b
+                rise_lo, fall_lo = 0.5 * (weight * size + unit * slope), 0.5 * (weight * size - unit * slope)
+                now = slope0 + rise_lo - fall_lo
+                t = one(min(float(t), lo + reach * at_b / -now)) if now < 0 else t
+        if passes >= _MAX_PASSES or not (t > lo and t < np.inf):
+            return False, 0.0, 0.0, 0.0, passes
+        gained, slope, size, _ = _pass(u, v, a, t, one(0))
+        passes += 1
+
+    # the zero in it: phi is nearly smooth, so start where the cubic through both ends' heights and slopes is zero
+    hi, at_hi, down_lo, down_hi = float(t), at_t, slope0 + rise_lo - fall_lo, slope0 + rise - fall
+    s = _inverse_cubic(lo, hi, at_lo, at_hi, down_lo, down_hi)
+    radius = 3.0 * hi / u.shape[0]
+    while passes < _MAX_PASSES:
+        t = one(s)
+        s = float(t)
+        gained, slope, size, near = _pass(u, v, a, t, one(radius))
+        passes += 1
+        at_s = height + s * slope0 + unit * gained
+        down = slope0 + unit * slope
+        if not down < 0:
+            return False, 0.0, 0.0, 0.0, passes
+        step = s - at_s / down
+        if near == 0 and abs(step - s) <= radius * (1 - 4 * eps):
+            lower, upper = s - radius * (1 - 4 * eps), s + radius * (1 - 4 * eps)
+            return True, step, max(lower, 0.0), upper, passes
+        if abs(step - s) <= 2 * eps * s:  # on a breakpoint, as near as the type can tell
+            return True, step, min(s, step), max(s, step), passes
+        if at_s > 0:
+            lo, at_lo = s, at_s
+        else:
+            hi, at_hi = s, at_s
+        moved = abs(step - s)
+        if not (lo < step < hi):
+            step = lo + (hi - lo) * at_lo / (at_lo - at_hi)
+        radius = max(0.25 * moved, 8 * eps * s)
+        s = step
+    return False, 0.0, 0.0, 0.0, passes
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def _inverse_cubic(lo, hi, at_lo, at_hi, down_lo, down_hi):  # type: ignore[no-untyped-def]
+    """s(0) of the cubic s(phi) through both ends of a strictly falling piece, or a point well inside."""
+    width, drop = hi - lo, at_hi - at_lo
+    middle = lo + width * at_lo / -drop
+    if down_lo < 0 and down_hi < 0:
+        y = -at_lo / drop
+        m_lo, m_hi = drop / down_lo, drop / down_hi  # ds/dphi, per unit of the whole drop
+        s = (
+            (1 + 2 * y) * (1 - y) ** 2 * lo + y * (1 - y) ** 2 * m_lo
+            + y * y * (3 - 2 * y) * hi - y * y * (1 - y) * m_hi
+        )  # fmt: skip
+        if lo < s < hi:
+            return s
+    return middle
+
+
+@njit(error_model="numpy", nogil=True, cache=True)
+def first_flips(u, v, a, value, gradient_norm, left, jump, rounding, reach, step, lower, upper, passes):  # type: ignore[no-untyped-def]
+    """`_row` for every row; what is not settled has step, lower and upper inf. Returns whether all is."""
+    root, every = math.sqrt(u.shape[1]), True
+    for i in range(u.shape[0]):
+        sign = math.copysign(1.0, value[i]) / root
+        guess = abs(value[i]) / gradient_norm[i] ** 2 if gradient_norm[i] > 0 else 0.0
+        settled, step[i], lower[i], upper[i], passes[i] = _row(
+            u[i], v[i], a, abs(value[i]), guess, sign * left, sign * jump, rounding, reach
+        )
+        if not settled:
+            step[i] = lower[i] = upper[i] = np.inf
+            every = False
+    return every
