@@ -46,7 +46,7 @@ def test_a_row_is_what_training_and_flipping_by_hand_give(protocol):
             keep="outside" if published else "inside",
             shuffle="once" if published else "every-epoch",
         )
-        found = flip(fit.network, data.x_test)
+        found = flip(fit.network.to(dtype=torch.float64), data.x_test)
         right = found.value * data.y_test > 0
         assert row["C0"] == C0
         assert row["stopped_because"] == fit.stopped_because.value

@@ -120,7 +120,7 @@ def test_the_report_has_every_figure_in_every_form(tmp_path):
     assert page == folder.path / "report.html"
     assert len(re.findall(r'<script type="application/json">', text)) == 3
     assert "gradflip run wang2022-fig2 --data digits --preset quick" in text
-    assert "2070 of 2070" in text.replace("\n", " ")
+    assert "2,070 of 2,070" in text.replace("\n", " ")
     for ending, magic in (("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<svg")):
         assert (folder.path / "figures" / f"wang2022-fig2.{ending}").read_bytes().startswith(magic)
     spec = json.loads((folder.path / "figures" / "wang2022-fig2.vl.json").read_text())

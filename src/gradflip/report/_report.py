@@ -127,7 +127,8 @@ def findings(run: Plan, table: pl.DataFrame) -> list[tuple[str, str, Finding]]:
 def _read(folder: RunFolder) -> _Run:
     plan = folder_settings(folder)
     table, observations = read_table(folder), read_table(folder, "observations")
-    results = [result for cell in plan.cells if (result := folder.read(cell)) is not None]
+    planned = [result for cell in plan.cells if (result := folder.read(cell)) is not None]
+    results = planned or folder.results()  # a run of another version: its own cells
     figures, missing = {}, []
     for experiment in plan.experiments:
         try:
