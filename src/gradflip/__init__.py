@@ -14,7 +14,7 @@ from gradflip._version import __version__
 if TYPE_CHECKING:
     from gradflip.data import Split, load_data
     from gradflip.lazy import Fit, LazyBall, StopReason, train
-    from gradflip.networks import Activation, TwoLayer
+    from gradflip.networks import Activation, StreamedTwoLayer, TwoLayer
     from gradflip.rays import (
         Bracketed,
         Certainty,
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "Split": "data", "load_data": "data",
     "Fit": "lazy", "LazyBall": "lazy", "StopReason": "lazy", "train": "lazy",
-    "Activation": "networks", "TwoLayer": "networks",
+    "Activation": "networks", "StreamedTwoLayer": "networks", "TwoLayer": "networks",
     "Bracketed": "rays", "Certainty": "rays", "CertifiedNewton": "rays", "Flip": "rays", "FlipStatus": "rays",
     "PiecewiseLinear": "rays", "Ray": "rays", "flip": "rays", "gradient_ray": "rays",
 }  # fmt: skip
 
 __all__ = [
     "Activation", "Bracketed", "Certainty", "CertifiedNewton", "FileError", "Fit", "Flip", "FlipStatus", "LazyBall",
-    "PiecewiseLinear", "Ray", "Split", "StopReason", "TwoLayer", "UsageError", "__version__", "flip", "gradient_ray",
-    "load_data", "train",
+    "PiecewiseLinear", "Ray", "Split", "StopReason", "StreamedTwoLayer", "TwoLayer", "UsageError", "__version__",
+    "flip", "gradient_ray", "load_data", "train",
 ]  # fmt: skip
 
 

@@ -2,6 +2,9 @@
 
 import math
 import pickle
+import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -467,3 +470,40 @@ def test_a_budget_that_is_no_budget_is_refused(epsilon):
     found = flip(TwoLayer.random(3, 5), torch.ones(1, 3))
     with pytest.raises(UsageError, match="epsilon must be at least 0, got"):
         found.at(epsilon)
+
+
+# Memory
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sets a limit on memory as Linux does")
+def test_a_block_that_does_not_fit_in_memory_names_one_that_does():
+    program = """
+import resource, torch, gradflip
+from pathlib import Path
+torch.set_num_threads(1)
+network, x = gradflip.TwoLayer.random(4, 200_000, dtype=torch.float32, seed=1), torch.ones(300, 4)
+gradflip.flip(network, x, block=2)
+now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 120_000_000, resource.RLIM_INFINITY))
+try:
+    gradflip.flip(network, x)
+except gradflip.UsageError as error:
+    print(error)
+    print(len(gradflip.flip(network, x, block=int(str(error).rsplit("=", 1)[1].rstrip(".")))))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    said, count = ran.stdout.splitlines()
+    assert re.fullmatch(r"flip ran out of memory: a block of 167 inputs takes about 1\.07 GB; try block=\d+\.", said)
+    assert count == "300"
+
+
+@pytest.mark.parametrize("block", [1, 3, 1000])
+def test_the_size_of_a_block_changes_no_result(block):
+    network, x = TwoLayer.random(6, 50, dtype=torch.float64, seed=5), normal(33, 6, seed=6)
+    torch.testing.assert_close(flip(network, x, block=block).step, flip(network, x).step, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("block", [0, -1, 2.5, True])
+def test_a_block_that_is_no_block_is_refused(block):
+    with refused(f"block must be a positive integer, got {block!r}"):
+        flip(TwoLayer.random(3, 5), torch.ones(1, 3), block=block)

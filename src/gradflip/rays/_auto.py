@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.networks import TwoLayer
+from gradflip.networks import StreamedTwoLayer, TwoLayer
 from gradflip.rays._bracketed import Bracketed
 from gradflip.rays._compiled import kernels, serves
 from gradflip.rays._flip import Flip, FlipStatus
+from gradflip.rays._memory import free_memory
 from gradflip.rays._newton import CertifiedNewton
 from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._products import checked_inputs, gradient_rays, product_type
 from gradflip.rays._ray import Ray
+from gradflip.rays._streamed import streamed_flip
 
 Finder = Callable[[Ray], Flip]
 
@@ -24,7 +27,13 @@ _ROWS = 256  # of a block: products are as fast as with more, and a narrow netwo
 _LARGEST = 2**25  # pre-activations of a block at most
 
 
-def flip(network: TwoLayer, x: Float[Tensor, "n d"], *, finder: Finder | None = None) -> Flip:
+def flip(
+    network: TwoLayer | StreamedTwoLayer,
+    x: Float[Tensor, "n d"],
+    *,
+    finder: Finder | None = None,
+    block: int | None = None,
+) -> Flip:
     """The smallest single step along the input gradient that flips the prediction, for a batch of inputs.
 
     Exact for piecewise-linear activations, bracketed for others; `Flip.certainty` says which, `Flip.method` how and
@@ -37,32 +46,44 @@ def flip(network: TwoLayer, x: Float[Tensor, "n d"], *, finder: Finder | None = 
     `network.to(dtype=torch.float64)`. Smooth activations always are; float16 networks are computed in float32.
 
     Args:
-        network: A two-layer network.
+        network: A two-layer network; a `StreamedTwoLayer` is never held in memory.
         x: Inputs.
         finder: `CertifiedNewton()`, `PiecewiseLinear()` or `Bracketed()`; another gets rays in float64.
+        block: Inputs worked off at once; by default 256, fewer for networks wider than 10^5.
 
     Returns:
         A `Flip`, one entry per input.
 
     Raises:
-        UsageError: If x has the wrong shape, is not finite or is on another device.
+        UsageError: If x has the wrong shape, is not finite or is on another device, or a block does not fit in memory.
 
     Shape:
-        x `(n, d)`. Rows are worked off in blocks of at most 256: memory is at most 4 x 256 x m numbers beside the
-        inputs, whatever n.
+        x `(n, d)`. Memory: at most 4 x block x m numbers beside the inputs, whatever n.
 
     Source: the single gradient step of Wang et al. (2022), Section 5.1, found exactly; spec 1.2.
     """
     x = checked_inputs(network, x)
     if not len(x):
         raise UsageError("x must hold at least one input, got none.")
+    if block is not None and (isinstance(block, bool) or not isinstance(block, int) or block < 1):
+        raise UsageError(f"block must be a positive integer, got {block!r}.")
+    if isinstance(network, StreamedTwoLayer):
+        if finder is not None:
+            raise UsageError("finder must be left out for a StreamedTwoLayer, or give network.stored().")
+        return streamed_flip(network, x)
     finder = finder or _best(network)
     dtype = product_type(network) if isinstance(finder, CertifiedNewton | PiecewiseLinear) else torch.float64
-    found = _blocks(network, x, finder, dtype)
+    rows = block or max(1, min(_ROWS, _LARGEST // network.width))
+    with _saying_what_fits(network, rows):
+        return _flip(network, x, finder, dtype, rows)
+
+
+def _flip(network: TwoLayer, x: Tensor, finder: Finder, dtype: torch.dtype, rows: int) -> Flip:
+    found = _blocks(network, x, finder, dtype, rows)
     method = f"{found.method}, {str(dtype)[6:]}"
     again = (found.status != FlipStatus.FLIPPED).nonzero()[:, 0]
     if dtype != torch.float64 and len(again):
-        found = found.replaced(again, _blocks(network, x[again], finder, torch.float64))
+        found = found.replaced(again, _blocks(network, x[again], finder, torch.float64, rows))
         method += f", {len(again)} of {len(x)} rows again in float64"
     method += f": {float(found.passes.to(torch.float64).mean()):.2f} passes a row"
     return found.with_method(method)
@@ -75,6 +96,26 @@ def _best(network: TwoLayer) -> CertifiedNewton | PiecewiseLinear | Bracketed:
     return CertifiedNewton() if compiled else PiecewiseLinear()
 
 
-def _blocks(network: TwoLayer, x: Tensor, finder: Finder, dtype: torch.dtype) -> Flip:
-    rows = max(1, min(_ROWS, _LARGEST // network.width))
+def _blocks(network: TwoLayer, x: Tensor, finder: Finder, dtype: torch.dtype, rows: int) -> Flip:
     return Flip.join([finder(ray) for ray in gradient_rays(network, x, dtype, rows)])
+
+
+@contextmanager
+def _saying_what_fits(network: TwoLayer, rows: int) -> Iterator[None]:
+    """Tell what block would have fitted where memory runs out."""
+    try:
+        yield
+    except RuntimeError as error:  # torch has no class of its own for it on the CPU
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise UsageError(_too_large(network, rows)) from error
+
+
+def _too_large(network: TwoLayer, rows: int) -> str:
+    row = 4 * network.width * 8  # float32 rows may be done again in float64
+    free = free_memory(network.W.device)
+    fits = rows // 2 if free is None else min(rows - 1, int(0.8 * free) // row)
+    what = f"flip ran out of memory: a block of {rows} inputs takes about {rows * row / 1e9:.3g} GB"
+    if fits < 1:
+        return f"{what}, and not even one input fits; use a StreamedTwoLayer or fewer neurons."
+    return f"{what}; try block={fits}."

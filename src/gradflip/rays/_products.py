@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.networks import TwoLayer
+from gradflip.networks import StreamedTwoLayer, TwoLayer
 from gradflip.rays._compiled import in_threads, kernels, serves
 from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
 
@@ -56,7 +56,7 @@ def product_type(network: TwoLayer) -> torch.dtype:
     return torch.float64 if network.W.dtype == torch.float64 else torch.float32
 
 
-def checked_inputs(network: TwoLayer, x: Tensor) -> Tensor:
+def checked_inputs(network: TwoLayer | StreamedTwoLayer, x: Tensor) -> Tensor:
     """The inputs as a matrix that fits the network.
 
     Args:
@@ -71,8 +71,9 @@ def checked_inputs(network: TwoLayer, x: Tensor) -> Tensor:
     """
     if x.ndim != 2 or x.shape[1] != network.dim:
         raise UsageError(f"x must have shape (n, {network.dim}), one input a row, got {tuple(x.shape)}.")
-    if x.device != network.W.device:
-        raise UsageError(f"x must be on the device of the network, {network.W.device}, got {x.device}.")
+    device = torch.device("cpu") if isinstance(network, StreamedTwoLayer) else network.W.device
+    if x.device != device:
+        raise UsageError(f"x must be on the device of the network, {device}, got {x.device}.")
     x = x.detach()
     if x.numel() and not all(math.isfinite(float(end)) for end in torch.aminmax(x)):
         raise UsageError(f"x must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite.")

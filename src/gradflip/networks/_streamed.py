@@ -1,0 +1,168 @@
+"""Networks at random initialisation wider than memory: weights drawn again by blocks of neurons whenever needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from gradflip._errors import UsageError
+from gradflip._seeds import generator
+from gradflip.networks._activation import Activation, activation
+from gradflip.networks._two_layer import Scaling, TwoLayer
+
+_NUMBERS = 2**21  # weights of a block
+
+
+class NeuronBlock(NamedTuple):
+    """Some neurons of a network: which, and their weights."""
+
+    part: slice
+    W: Tensor
+    a: Tensor
+    bias: Tensor | None
+
+
+class StreamedTwoLayer:
+    """The network that `TwoLayer.random` gives for the same arguments, to the last bit, with no weight ever stored.
+
+    Each pass over the neurons draws them anew from the seed, in the order in which `TwoLayer.random` does. `flip`
+    takes two such passes. Width is bounded by time only: 10^7 neurons on 784 pixels are 8 x 10^9 numbers a pass.
+
+    Attributes:
+        dim: Input dimension d.
+        width: Number m of hidden units.
+        scaling: `"unit"` or `"sqrt-d"`.
+        bias: Whether there are hidden biases.
+        output_bias: The constant c, or `None`.
+        activation: sigma, an `Activation`.
+        seed: Seed of the weights.
+        dtype: Type of the weights, float32 or float64.
+
+    Source: Wang et al. (2022), Definition 2.1.
+    """
+
+    __slots__ = ("activation", "bias", "dim", "dtype", "output_bias", "scaling", "seed", "width")
+
+    activation: Activation
+    bias: bool
+    dim: int
+    dtype: torch.dtype
+    output_bias: float | None
+    scaling: Scaling
+    seed: int
+    width: int
+
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        *,
+        scaling: Scaling = "unit",
+        bias: bool = False,
+        output_bias: bool = False,
+        activation: str | Activation = "relu",
+        seed: int = 0,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Fix the network; nothing is drawn yet.
+
+        Args:
+            dim: Input dimension d.
+            width: Number m of hidden units.
+            scaling: `"unit"` or `"sqrt-d"`.
+            bias: Whether there are hidden biases b_j ~ N(0, 1).
+            output_bias: Whether there is a constant c = +-1/sqrt(m).
+            activation: A name or an `Activation`.
+            seed: Seed of the weights.
+            dtype: float32 or float64; torch's default if not given.
+
+        Raises:
+            UsageError: If dim or width is not a positive integer, or there is no such scaling or type.
+        """
+        for name, count in (("dim", dim), ("width", width)):
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise UsageError(f"{name} must be a positive integer, got {count!r}.")
+        if scaling not in get_args(Scaling):
+            raise UsageError(f"scaling must be 'unit' or 'sqrt-d', got {scaling!r}.")
+        dtype = dtype or torch.get_default_dtype()
+        if dtype not in (torch.float32, torch.float64):
+            raise UsageError(f"dtype must be torch.float32 or torch.float64, got {dtype}.")
+        fields = {
+            "dim": dim,
+            "width": width,
+            "scaling": scaling,
+            "bias": bias,
+            "output_bias": _output_bias(width, seed) if output_bias else None,
+            "activation": _activation(activation),
+            "seed": seed,
+            "dtype": dtype,
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a StreamedTwoLayer is frozen; build another with {name} changed.")
+
+    def __repr__(self) -> str:
+        parts = [f"dim={self.dim}", f"width={self.width}", f"activation={self.activation.name!r}", f"seed={self.seed}"]
+        return f"StreamedTwoLayer({', '.join(parts)}, scaling={self.scaling!r}, bias={self.bias}, dtype={self.dtype})"
+
+    def blocks(self, dtype: torch.dtype | None = None, *, rows: int | None = None) -> Iterator[NeuronBlock]:
+        """All neurons, drawn anew, block by block.
+
+        Args:
+            dtype: Type of the weights handed out, if not the network's; they are rounded to the network's first.
+            rows: Neurons of a block at most.
+
+        Yields:
+            Blocks that share their memory: each is overwritten by the next.
+        """
+        dtype = dtype or self.dtype
+        draws = {name: generator(self.seed, name) for name in ("weights", "top", "bias")}
+        ends = _ends(self.width, min(rows or self.width, _NUMBERS // self.dim))
+        largest = max(end - start for start, end in ends)
+        drawn = torch.empty((largest, self.dim), dtype=torch.float64)
+        W = torch.empty_like(drawn, dtype=self.dtype)
+        for start, end in ends:
+            count = end - start
+            numbers = drawn[:count].normal_(generator=draws["weights"])
+            if self.scaling == "sqrt-d":
+                numbers /= math.sqrt(self.dim)
+            W[:count].copy_(numbers)
+            a = torch.randint(0, 2, (count,), generator=draws["top"]).to(self.dtype) * 2 - 1
+            b = torch.randn(count, generator=draws["bias"], dtype=torch.float64) if self.bias else None
+            b = None if b is None else b.to(self.dtype).to(dtype)
+            yield NeuronBlock(slice(start, end), W[:count].to(dtype), a.to(dtype), b)
+
+    def stored(self) -> TwoLayer:
+        """The same network with its weights in memory.
+
+        Returns:
+            What `TwoLayer.random` gives.
+        """
+        form: dict[str, Any] = {
+            name: getattr(self, name) for name in ("scaling", "bias", "activation", "seed", "dtype")
+        }
+        return TwoLayer.random(self.dim, self.width, output_bias=self.output_bias is not None, **form)
+
+
+# inside the class the name is that of an attribute
+_activation = activation
+
+
+def _output_bias(width: int, seed: int) -> float:
+    return float(torch.randint(0, 2, (1,), generator=generator(seed, "output-bias")) * 2 - 1) / math.sqrt(width)
+
+
+def _ends(width: int, rows: int) -> list[tuple[int, int]]:
+    # torch draws normal numbers sixteen at a time: cut at multiples of 16 neurons, the last piece at least that
+    # long, the pieces are those of one long draw
+    rows = max(16, rows // 16 * 16)
+    starts = list(range(0, width, rows))
+    if len(starts) > 1 and width - starts[-1] < 16:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], width], strict=True))

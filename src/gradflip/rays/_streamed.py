@@ -1,0 +1,143 @@
+"""The flip of a network whose weights are drawn again for every pass: sums over blocks of neurons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from gradflip._errors import UsageError
+from gradflip.networks import StreamedTwoLayer
+from gradflip.rays._crossing import Crossing, Start, first_crossing, in_order, switches
+from gradflip.rays._flip import Certainty, Flip, FlipStatus
+from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
+
+_REACHES = (1.25, 10.0, math.inf)  # how far past the first-order guess the passes look
+_SORTED = 2**26  # breakpoints held at once by the last of them
+_HELD = 2**21  # pre-activations of a block
+
+
+def streamed_flip(network: StreamedTwoLayer, x: Tensor) -> Flip:
+    """`flip` for a network that is never in memory: one pass for f and g, one for what switches along the rays.
+
+    Args:
+        network: A network.
+        x: Inputs that `checked_inputs` gave.
+
+    Returns:
+        A `Flip`, the same as that of the stored network.
+
+    Raises:
+        UsageError: If the activation is not piecewise linear, or a product overflows.
+
+    Shape:
+        x `(n, d)`. Memory: 100 MB and about 16 bytes for each neuron and image that switches; four products and two
+        draws of W, and two products and a draw more where the flip is not within 1.25 times the first-order guess, or
+        not within 10 times: then all breakpoints are looked at, of 1 GB of rows a pass.
+    """
+    if not network.activation.piecewise_linear:
+        raise UsageError(
+            f"a StreamedTwoLayer needs a piecewise-linear activation to flip, got {network.activation.name!r}; "
+            "use network.stored() where it fits in memory."
+        )
+    found = _flip(network, x, network.dtype)
+    again = (found.status != FlipStatus.FLIPPED).nonzero()[:, 0]
+    method = f"{found.method}, {str(network.dtype)[6:]}"
+    if network.dtype != torch.float64 and len(again):
+        found = found.replaced(again, _flip(network, x[again], torch.float64))
+        method += f", {len(again)} of {len(x)} rows again in float64"
+    return found.with_method(f"{method}: {float(found.passes.to(torch.float64).mean()):.2f} passes a row")
+
+
+def _flip(network: StreamedTwoLayer, x: Tensor, dtype: torch.dtype) -> Flip:
+    inputs = x.to(dtype)
+    value, g = _value_and_gradient(network, inputs)
+    norm = torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)
+    input_norm = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
+    sign = torch.where(norm > 0, value.sign(), 0.0)
+    direction = (g * sign[:, None]).to(dtype)
+    guess = value.abs() / norm**2
+    live = (sign != 0).nonzero()[:, 0]
+    status = torch.where(value == 0, FlipStatus.BOUNDARY, FlipStatus.FLAT).to(torch.int8)
+    status[live] = FlipStatus.NOT_FOUND
+    at = torch.where(value == 0, 0.0, torch.full_like(value, torch.inf))
+    columns = {name: at.clone() for name in ("step", "lower", "upper")}
+    passes = torch.ones(len(x), dtype=torch.int32)
+    for reach in _REACHES:
+        if not len(live):
+            break
+        at_once = max(1, _SORTED // network.width) if math.isinf(reach) else len(live)
+        crossing = Crossing.join([
+            _crossings(network, inputs[rows], direction[rows], value[rows], reach * guess[rows])
+            for rows in torch.split(live, at_once)
+        ])
+        turned = crossing.status == FlipStatus.FLIPPED
+        passes[live] += 1
+        status[live] = crossing.status
+        for name, column in columns.items():
+            column[live[turned]] = getattr(crossing, name)[turned]
+        live = live[~turned]
+        if dtype != torch.float64:
+            break  # float64 decides the rest
+    exact = torch.full_like(status, Certainty.EXACT)
+    return Flip(
+        columns["step"], norm, input_norm, value, status, exact, columns["lower"], columns["upper"], passes, "streamed"
+    )
+
+
+def _value_and_gradient(network: StreamedTwoLayer, x: Tensor) -> tuple[Tensor, Tensor]:
+    """f(x) and the gradient, float64, exactly 0 where they are zero up to rounding of their terms."""
+    root, rounding, sigma = math.sqrt(network.width), rounding_of(x.dtype), network.activation
+    c = network.output_bias or 0.0
+    value, sizes = x.new_full((len(x),), c, dtype=torch.float64), x.new_full((len(x),), abs(c), dtype=torch.float64)
+    g, slopes = torch.zeros_like(x, dtype=torch.float64), x.new_zeros(len(x), dtype=torch.float64)
+    lengths = 0.0
+    for W, a, bias, u in _products(network, x):
+        hidden, terms = weighted_sum(sigma(u), a, 0.0)
+        share = math.sqrt(len(a)) / root  # weighted_sum divides by the root of the block's own width
+        value += share * hidden
+        sizes += share * terms
+        q = sigma.derivative(u).mul_(a)
+        g += (q @ W).to(torch.float64) / root
+        own = torch.linalg.vector_norm(W, dim=1)
+        slopes += (q.abs() @ own).to(torch.float64) / root
+        lengths += float(a.abs() @ (own if bias is None else torch.maximum(own, bias.abs()))) / root
+    if not bool(value.isfinite().all() & g.isfinite().all()):
+        raise UsageError(f"the network overflows {str(x.dtype)[6:]} on these inputs; rescale its weights or inputs.")
+    if x.dtype != torch.float64:
+        norms = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
+        sizes = torch.maximum(sizes, (sigma.lipschitz or 0.0) * lengths * (norms + (1.0 if network.bias else 0.0)))
+    norm = torch.linalg.vector_norm(g, dim=1)
+    return snap(value, sizes, rounding), torch.where(norm[:, None] <= rounding * slopes[:, None], 0.0, g)
+
+
+def _crossings(network: StreamedTwoLayer, x: Tensor, g: Tensor, value: Tensor, limit: Tensor) -> Crossing:
+    """Where phi first goes below 0, of all that switches up to the limits."""
+    n, one = len(x), torch.ones(len(x), dtype=torch.float64)
+    start = Start(*(torch.zeros(n, dtype=torch.float64) for _ in range(3)))
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for W, a, _, u in _products(network, x):
+        share = math.sqrt(len(a) / network.width)  # a ray divides by the root of its own width
+        ray = Ray(u, g @ W.mT, a, 0.0, network.activation, value, one, one)
+        start = start.plus(Start.of(ray), share)
+        row, at, gain = switches(ray, limit)
+        found.append((row.to(torch.int32), at, (share * gain).to(x.dtype)))
+    constant = torch.full_like(value, abs(network.output_bias or 0.0))
+    start = Start(start.slope, start.height_scale + constant, start.slope_scale).snapped(rounding_of(x.dtype))
+    row, at, gain = (torch.cat(column) for column in zip(*found, strict=True))
+    del found
+    crossings = []
+    for i in range(n):
+        own, index = row == i, torch.tensor([i])
+        breaks, gains = in_order(torch.zeros_like(row[own], dtype=torch.int64), at[own], gain[own], 1)
+        height = value[index].abs()
+        crossings.append(first_crossing(height, start.rows(index), breaks, gains, limit[index], x.dtype))
+    return Crossing.join(crossings)
+
+
+def _products(network: StreamedTwoLayer, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor]]:
+    """(W, a, bias, u) of block after block."""
+    for _, W, a, bias in network.blocks(x.dtype, rows=max(1, _HELD // max(1, len(x)))):
+        yield W, a, bias, x @ W.mT if bias is None else torch.addmm(bias, x, W.mT)
