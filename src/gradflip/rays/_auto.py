@@ -114,7 +114,7 @@ def _saying_what_fits(network: TwoLayer, rows: int) -> Iterator[None]:
 def _too_large(network: TwoLayer, rows: int) -> str:
     row = 4 * network.width * 8  # float32 rows may be done again in float64
     free = free_memory(network.W.device)
-    fits = rows // 2 if free is None else min(rows - 1, int(0.5 * free) // row)
+    fits = rows // 2 if free is None else min(rows - 1, int(0.8 * free) // row)
     what = f"flip ran out of memory: a block of {rows} inputs takes about {rows * row / 1e9:.3g} GB"
     if fits < 1:
         return f"{what}, and not even one input fits; use a StreamedTwoLayer or fewer neurons."

@@ -39,7 +39,7 @@ class Start:
         height_scale = (ray.sigma(ray.u).abs() @ weights).to(torch.float64) / root + abs(ray.c)
         return Start(-ray.value.sign() * _fall_after_zero(ray), height_scale, slope_scale)
 
-    def rows(self, index: Tensor) -> Start:
+    def rows(self, index: Tensor | slice) -> Start:
         """The starts of some rows."""
         return Start(self.slope[index], self.height_scale[index], self.slope_scale[index])
 

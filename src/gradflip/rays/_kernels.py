@@ -19,6 +19,7 @@ from numba import njit
 _FAST = {"reassoc", "contract", "nsz"}  # sums in any order; NaN and inf keep their meaning
 _RUN = 4096
 _MAX_PASSES = 60
+_LEAST_SHARE = 1 / 40  # shorter steps than this cost more than the sort
 
 
 @njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
@@ -156,48 +157,59 @@ def _row(u, v, a, height, guess, left, unit, rounding, reach):  # type: ignore[n
 
     # a bracket: no zero before lo; phi falls strictly on [lo, hi], to below 0 by more than rounding
     lo, at_lo, rise_lo, fall_lo = 0.0, height, 0.0, 0.0
+    crossed, left, right = False, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
+    longest = np.inf  # so far can one step prove something; the wider the network, the shorter
     while True:
         at_t = height + t * slope0 + unit * gained
         rise, fall = 0.5 * (weight * size + unit * slope), 0.5 * (weight * size - unit * slope)  # P', Q'
         tiny = rounding * (scale_u + t * scale_v)
-        most, least = slope0 + rise - fall_lo, slope0 + rise_lo - fall
-        if most < -rounding * scale_v:
-            if at_t < -tiny:
-                break
-            if at_t > tiny:
-                lo, at_lo, rise_lo, fall_lo = float(t), at_t, rise, fall
-                t = one(lo + reach * at_t / -(slope0 + rise - fall))
-            else:
-                t = one(lo + 2 * (t - lo))
-        elif passes >= _MAX_PASSES or least >= 0:
+        most, least, down = slope0 + rise - fall_lo, slope0 + rise_lo - fall, slope0 + rise_lo - fall_lo
+        falls = most < -rounding * scale_v
+        if falls and at_t < 0 and not crossed:
+            crossed, left, right = True, (lo, at_lo, down), (float(t), at_t, slope0 + rise - fall)
+        if falls and at_t < -tiny:
+            break
+        above = at_t > tiny and not crossed
+        if above and not falls and least < 0:
+            # phi is above the line down from lo and the line back from t: above 0 if they meet there
+            above = at_lo + least * (at_lo - at_t + most * (t - lo)) / (most - least) > tiny
+        if falls and not above:  # on, to where phi is below 0 by more than rounding
+            length = t - lo
+            lo, at_lo, rise_lo, fall_lo = float(t), at_t, rise, fall
+            t = one(lo + length)
+        elif above:
+            lo, at_lo, rise_lo, fall_lo = float(t), at_t, rise, fall
+            now = slope0 + rise - fall
+            longest *= 2
+            t = one(min(lo + reach * at_t / -now if now < 0 else 2 * lo, lo + longest))
+        elif down < 0:
+            share = 0.7 * -down / (rise - rise_lo)  # of the step, over which phi should fall for sure
+            if share < _LEAST_SHARE:
+                return False, 0.0, 0.0, 0.0, passes
+            longest = share * (t - lo)
+            t = one(lo + longest)
+        elif crossed:
             return False, 0.0, 0.0, 0.0, passes
         else:
-            # phi is above the line down from lo and the line back from t: above 0 if these meet there
-            meet = (at_lo - at_t + most * (t - lo)) / (most - least)
-            if at_t > tiny and at_lo + least * meet > tiny:
-                lo, at_lo, rise_lo, fall_lo = float(t), at_t, rise, fall
-                now = slope0 + rise - fall
-                t = one(lo + reach * at_t / -now) if now < 0 else one(2 * lo)
-            else:
-                before = one(lo + at_lo / -least * (1 - 8 * eps))  # phi > 0 up to here
-                if not before > lo * (1 + 8 * eps):
-                    return False, 0.0, 0.0, 0.0, passes
-                gained, slope, size, _ = _pass(u, v, a, before, one(0))
-                passes += 1
-                at_b = height + before * slope0 + unit * gained
-                if not at_b > rounding * (scale_u + before * scale_v):
-                    return False, 0.0, 0.0, 0.0, passes
-                lo, at_lo = float(before), at_b
-                rise_lo, fall_lo = 0.5 * (weight * size + unit * slope), 0.5 * (weight * size - unit * slope)
-                now = slope0 + rise_lo - fall_lo
-                t = one(min(float(t), lo + reach * at_b / -now)) if now < 0 else t
+            before = one(lo + at_lo / -least * (1 - 8 * eps)) if least < 0 else one(0)  # phi > 0 up to here
+            if not before > lo * (1 + 8 * eps):
+                return False, 0.0, 0.0, 0.0, passes
+            gained, slope, size, _ = _pass(u, v, a, before, one(0))
+            passes += 1
+            at_b = height + before * slope0 + unit * gained
+            if not at_b > rounding * (scale_u + before * scale_v):
+                return False, 0.0, 0.0, 0.0, passes
+            lo, at_lo = float(before), at_b
+            rise_lo, fall_lo = 0.5 * (weight * size + unit * slope), 0.5 * (weight * size - unit * slope)
+            now = slope0 + rise_lo - fall_lo
+            t = one(min(float(t), lo + reach * at_b / -now)) if now < 0 else t
         if passes >= _MAX_PASSES or not (t > lo and t < np.inf):
             return False, 0.0, 0.0, 0.0, passes
         gained, slope, size, _ = _pass(u, v, a, t, one(0))
         passes += 1
 
     # the zero in it: phi is nearly smooth, so start where the cubic through both ends' heights and slopes is zero
-    hi, at_hi, down_lo, down_hi = float(t), at_t, slope0 + rise_lo - fall_lo, slope0 + rise - fall
+    (lo, at_lo, down_lo), (hi, at_hi, down_hi) = left, right
     s = _inverse_cubic(lo, hi, at_lo, at_hi, down_lo, down_hi)
     radius = 3.0 * hi / u.shape[0]
     while passes < _MAX_PASSES:

@@ -12,6 +12,8 @@ from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._ray import Ray, rounding_of
 
+_AT_ONCE = 2**19  # neurons of the rows that are sorted together
+
 
 @dataclass(frozen=True)
 class CertifiedNewton:
@@ -77,4 +79,5 @@ class CertifiedNewton:
             return flips
         found = step.isfinite()
         rest = (~found).nonzero()[:, 0]
-        return flips.replaced(rest, PiecewiseLinear()(ray.rows(rest)))
+        pieces = torch.split(rest, max(1, _AT_ONCE // ray.width))  # a copy of all rows would take too much
+        return flips.replaced(rest, Flip.join([PiecewiseLinear()(ray.rows(piece)) for piece in pieces]))
