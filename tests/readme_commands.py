@@ -13,7 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
-    "exact_flip_cost.py": ["--inputs", "64", "--width", "500", "--dim", "20", "--repeats", "1"],
+    "bench_flip.py": ["--quick", "--data", "digits"],
+    "bench_train.py": ["--quick"],
     "published_protocol.py": ["--sizes", "5", "--seeds", "2", "--workers", "1"],
 }
 NEED_MNIST = {"published_protocol.py"}
@@ -25,7 +26,7 @@ def commands() -> list[tuple[str, list[str]]]:
     for kind, text in re.findall(r"^```(sh|python)\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S):
         run = ["bash", "-euo", "pipefail", "-c", text] if kind == "sh" else [sys.executable, "-W", "error", "-c", text]
         found.append((f"README: {kind} block '{text.strip().splitlines()[0]}'", run))
-    for script in sorted((ROOT / "benchmarks").glob("*.py")):
+    for script in sorted(script for script in (ROOT / "benchmarks").glob("*.py") if script.name in SMALL):
         found.append((f"benchmarks/{script.name}", [sys.executable, str(script), *SMALL[script.name]]))
     return found
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import gradflip.lazy._history as history_module
+import gradflip.lazy._sgd as sgd_module
 from cases import refused
 from gradflip import Activation, LazyBall, StopReason, TwoLayer, UsageError, load_data, train
 from gradflip.lazy import train_through
@@ -198,6 +199,49 @@ def test_one_trajectory_through_several_balls_gives_what_each_alone_gives(keep, 
     for ball, fit in zip(balls, fits, strict=True):
         assert_fits_equal(fit, train(network, x, y, ball=ball, **settings))
     assert_fits_equal(train_through(network, x, y, balls=[], **settings)[0], train(network, x, y, **settings))
+
+
+def as_if_elsewhere(monkeypatch) -> list:
+    """Train as on a device that is not the host; the list grows by one whenever a step reads a number back."""
+    reads = []
+
+    class Elsewhere(sgd_module._Descent):
+        def __init__(self, *given):
+            super().__init__(*given)
+            self.waits = True
+
+        def reach(self, signal):
+            reads.append(signal)
+            return super().reach(signal)
+
+    monkeypatch.setattr(sgd_module, "_Descent", Elsewhere)
+    return reads
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("check", ["step", "epoch"])
+def test_steps_that_do_not_wait_for_their_device_are_the_same_steps(check, form, monkeypatch):
+    """On an accelerator no step reads a number back while it provably stays inside; here on the CPU as if it were."""
+    network = TwoLayer.random(5, 300, dtype=torch.float32, seed=3, **form)
+    x, y = separable(60, 5, seed=1, dtype=torch.float32)
+    settings = {"lr": 0.05, "batch_size": 8, "max_epochs": 30, "check": check}
+    balls = [LazyBall(network, C0) for C0 in (0.3, 1.0, 2.0, 50.0)]
+    usual = train_through(network, x, y, balls=balls, **settings)
+    reads = as_if_elsewhere(monkeypatch)
+    for one, other in zip(usual, train_through(network, x, y, balls=balls, **settings), strict=True):
+        assert_fits_equal(one, other)
+    assert usual[0].left_at is not None
+    assert len(reads) < usual[-1].steps / 3
+    assert_fits_equal(train(network, x, y, **settings), train(network, x, y, ball=None, **settings))
+
+
+def test_a_step_that_diverges_unseen_is_seen_at_the_next_look(monkeypatch):
+    network = TwoLayer.random(3, 10, dtype=torch.float32, seed=1)
+    x, y = separable(40, 3, seed=1, dtype=torch.float32)
+    as_if_elsewhere(monkeypatch)
+    fit = train(network, x * 1e18, y, lr=1e30, batch_size=4, max_epochs=3)
+    assert fit.stopped_because is StopReason.DIVERGED
+    assert bool(fit.network.W.isfinite().all())
 
 
 def test_a_training_in_sqrt_d_scaling_is_that_in_unit_scaling():

@@ -302,6 +302,7 @@ def test_blocks_change_no_result(name, monkeypatch):
     whole = flip(network, x)
     finder, sizes = PiecewiseLinear() if name == "relu" else Bracketed(), []
     monkeypatch.setattr(auto, "_ROWS", 7)
+    monkeypatch.setattr(auto, "_CACHED", 0)
     blocked = flip(network, x, finder=lambda ray: sizes.append(len(ray.u)) or finder(ray))
     assert sizes == [7, 7, 7, 7, 5]
     assert torch.equal(whole.status, blocked.status)

@@ -212,14 +212,22 @@ def train_through(
     permutation = torch.randperm(len(labels), generator=draw)
     inside, inside_steps = descent.trained.clone(), 0  # the last iterate looked at, in all balls still open
     bound, step = 0.0, 0
+    free = 0  # steps that stay inside whatever they are: on a device that is not the host none of them waits for it
     recorder.add(0.0, 0, descent.trained.mT, None)
     for epoch in range(max_epochs):
         if shuffle == "every-epoch" and epoch:
             permutation = torch.randperm(len(labels), generator=draw)
         for batch in descent.batches(permutation.to(labels.device), batch_size):
             radius = balls[order[0]].radius if order else math.inf
-            reach = descent.gradient(batch)
-            if math.isnan(reach):
+            signal = descent.gradient(batch)
+            if free > 0:
+                descent.note(signal)
+                descent.move(batch)
+                step, free = step + 1, free - 1
+                continue
+            bound += descent.noted()
+            reach = descent.reach(signal)
+            if math.isnan(bound + reach):
                 return finish_open(inside, StopReason.DIVERGED, inside_steps)
             look = check == "step" and bound + reach > radius
             if look:
@@ -232,6 +240,8 @@ def train_through(
                 bound = descent.deviation()
                 if all_left(bound):
                     return [fits[i] for i in sorted(fits)]
+            if descent.waits:
+                free = descent.steps_within(balls[order[0]].radius - bound if check == "step" and order else math.inf)
         if (epoch + 1) % record_every == 0:
             recorder.add(epoch + 1.0, step, descent.trained.mT, descent.passed())
         if (check == "epoch" or not balls) and not bool(descent.trained.isfinite().all()):
@@ -244,6 +254,15 @@ def train_through(
         if progress:
             progress((epoch + 1) / max_epochs)
     return finish_open(descent.trained, StopReason.MAX_EPOCHS, step)
+
+
+@dataclass(frozen=True)
+class _Signal:
+    """What one step tells of itself, still on its device: sum of |c| |x| times the batch size, sum of margins."""
+
+    pull: Tensor
+    margins: Tensor
+    count: int
 
 
 @dataclass(frozen=True)
@@ -282,6 +301,10 @@ class _Descent:
         # each entry of W rounds by half a unit in the last place a step
         largest = float(torch.linalg.vector_norm(start, dim=1).max())
         self._rounding = 2 * torch.finfo(network.W.dtype).eps * largest
+        # a step moves a neuron by at most this, as |c| sums to at most 1
+        self._worst = self._rate * float(self._lengths.max()) + self._rounding
+        self.waits = x.device.type != "cpu"  # whether reading a number waits for the device
+        self._noted, self._notes = x.new_zeros((), dtype=torch.float64), 0
         # an epoch's examples in its order
         self._inputs, self._signs = torch.empty_like(self.points), torch.empty_like(y)
         self._sizes, self._margins = torch.empty_like(y), torch.empty_like(y)
@@ -299,8 +322,8 @@ class _Descent:
         for inputs, signs, sizes, margins in zip(*(torch.split(c, batch_size) for c in columns), strict=True):
             yield _Batch(inputs, signs, sizes, margins, hidden[: len(inputs)])
 
-    def gradient(self, batch: _Batch) -> float:
-        """Scale the batch to the gradient's two factors; how far a neuron may move by it, NaN if f is not finite."""
+    def gradient(self, batch: _Batch) -> _Signal:
+        """Scale the batch to the gradient's two factors."""
         sigma, u = self.network.activation, batch.slopes
         torch.mm(batch.inputs, self.trained, out=u)
         if self._relu:
@@ -313,12 +336,35 @@ class _Descent:
             f += self.network.output_bias
         torch.mul(f, batch.labels, out=batch.margins)
         pull = torch.sigmoid(-batch.margins)  # the loss falls by this much a unit of the margin
-        total = float(torch.dot(pull, batch.lengths)) / len(f)
+        signal = _Signal(torch.dot(pull, batch.lengths), batch.margins.sum(), len(f))
         batch.inputs.mul_(pull.mul_(batch.labels)[:, None])
         u.mul_(self._top)
-        if not math.isfinite(float(batch.margins.sum())):
+        return signal
+
+    def reach(self, signal: _Signal) -> float:
+        """How far a neuron may move by the step, NaN if f is not finite."""
+        if not math.isfinite(float(signal.margins)):
             return math.nan
+        total = float(signal.pull) / signal.count
         return self._rate * total + self._rounding if total else self._rounding
+
+    def note(self, signal: _Signal) -> None:
+        """Add the step to those noted, on the device."""
+        self._noted += (signal.pull + 0 * signal.margins) / signal.count
+        self._notes += 1
+
+    def noted(self) -> float:
+        """How far a neuron may have moved by the steps noted, NaN if f was not finite; they are then forgotten."""
+        if not self._notes:
+            return 0.0
+        total, count = float(self._noted), self._notes
+        self._noted.zero_()
+        self._notes = 0
+        return self._rate * total + count * self._rounding if total else count * self._rounding
+
+    def steps_within(self, distance: float) -> int:
+        """How many steps cannot take a neuron further than this; at most until the end of an epoch or so."""
+        return int(min(max(0.0, distance) / self._worst, len(self.labels)))
 
     def move(self, batch: _Batch) -> None:
         """Take the step: W += (lr / batch size) slopes^T inputs, transposed."""

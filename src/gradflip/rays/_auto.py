@@ -23,7 +23,8 @@ from gradflip.rays._streamed import streamed_flip
 
 Finder = Callable[[Ray], Flip]
 
-_ROWS = 256  # of a block: products are as fast as with more, and a narrow network's block stays in the cache
+_ROWS = 256  # of a block at least: products of fewer are slower
+_CACHED = 2**19  # pre-activations that stay in the cache: a narrow network's block has more rows
 _LARGEST = 2**25  # pre-activations of a block at most
 
 
@@ -49,7 +50,8 @@ def flip(
         network: A two-layer network; a `StreamedTwoLayer` is never held in memory.
         x: Inputs.
         finder: `CertifiedNewton()`, `PiecewiseLinear()` or `Bracketed()`; another gets rays in float64.
-        block: Inputs worked off at once; by default 256, fewer for networks wider than 10^5.
+        block: Inputs worked off at once; by default 256, more for networks narrower than 2,048 and fewer for those
+            wider than 131,072.
 
     Returns:
         A `Flip`, one entry per input.
@@ -73,7 +75,7 @@ def flip(
         return streamed_flip(network, x)
     finder = finder or _best(network)
     dtype = product_type(network) if isinstance(finder, CertifiedNewton | PiecewiseLinear) else torch.float64
-    rows = block or max(1, min(_ROWS, _LARGEST // network.width))
+    rows = block or max(1, min(max(_ROWS, _CACHED // network.width), _LARGEST // network.width))
     with _saying_what_fits(network, rows):
         return _flip(network, x, finder, dtype, rows)
 
