@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= runs/demo
 
-.PHONY: demo test lint types layers tests readme clean
+.PHONY: demo test lint types layers tests readme bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/gradflip run wang2022 --data digits --preset quick --out $(DEMO)
@@ -29,6 +29,12 @@ tests: $(VENV)/.installed-dev
 
 readme: $(VENV)/.installed-dev
 	$(BIN)/python tests/readme_commands.py
+
+# networks are trained once and kept under benchmarks/.cache; needs MNIST (GRADFLIP_DATA or a download)
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/bench_flip.py --json docs/benchmarks/bench_flip.json
+	$(BIN)/python benchmarks/bench_train.py --json docs/benchmarks/bench_train.json
+	$(BIN)/python benchmarks/page.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

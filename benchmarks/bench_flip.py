@@ -137,7 +137,7 @@ def status(key):
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(key)).split()[1])
 network = gradflip.TwoLayer.random({dim}, {width}, dtype=torch.float32)
-x = torch.rand({count}, {dim})
+x = torch.rand({count}, {dim}, generator=torch.Generator().manual_seed(0))
 gradflip.flip(gradflip.TwoLayer.random(3, 10, dtype=torch.float32), x[:2, :3])
 before = status("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")

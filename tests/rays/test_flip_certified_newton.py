@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import gradflip.rays._auto as auto
+import gradflip.rays._compiled as compiled
 import gradflip.rays._newton as newton
 import gradflip.rays._products as products
 from gradflip import (
@@ -111,10 +112,11 @@ def test_a_row_wider_than_a_run_of_float32_sums_is_taken_in_runs():
 
 
 @needs_numba
-def test_threads_change_no_bit(lazily_trained):
+def test_threads_change_no_bit(lazily_trained, monkeypatch):
     network, x = lazily_trained
     ray = gradient_ray(network, x)
     alone = CertifiedNewton()(ray)
+    monkeypatch.setattr(compiled, "_SHARE", 2**10)
     torch.set_num_threads(3)
     try:
         together = CertifiedNewton()(ray)

@@ -11,7 +11,7 @@ import torch
 
 from gradflip.networks import Activation
 
-_SHARE = 2**17  # numbers worth a thread of their own
+_SHARE = 2**21  # numbers worth a thread of their own: on fewer, torch's own threads are still in the way
 
 
 @functools.cache

@@ -116,9 +116,11 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
             value = v @ bias / scale.root + c if bias is not None else torch.full((len(block),), c, dtype=dtype)
             value, norm, input_norm, clear = _compiled_directions(compiled, g, inputs, value.to(torch.float64), scale)
         if not clear:
-            snapped, norm = _snapped(network, u, v, norm, input_norm, scale)
-            turned = torch.where(norm > 0, snapped.sign() * _turn(value), 0.0).to(dtype)[:, None]
-            g, value = torch.where(turned == 0, 0.0, g * turned), snapped
+            few = scale.doubtful(value, norm, input_norm).nonzero()[:, 0]
+            snapped, norm[few] = _snapped(network, u[few], v[few], norm[few], input_norm[few], scale)
+            turned = torch.where(norm[few] > 0, snapped.sign() * _turn(value[few]), 0.0).to(dtype)[:, None]
+            g[few] = torch.where(turned == 0, 0.0, g[few] * turned)
+            value[few] = snapped
         _product(network, g, None, v)
         yield Ray(u, v, a, c, network.activation, value, norm, input_norm)
 
