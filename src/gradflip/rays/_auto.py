@@ -105,18 +105,18 @@ def _blocks(network: TwoLayer, x: Tensor, finder: Finder, dtype: torch.dtype, ro
 @contextmanager
 def _saying_what_fits(network: TwoLayer, rows: int) -> Iterator[None]:
     """Tell what block would have fitted where memory runs out."""
+    free = free_memory(network.W.device)  # now: when it has run out, the buffers of the block are still held
     try:
         yield
     except RuntimeError as error:  # torch has no class of its own for it on the CPU
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        raise UsageError(_too_large(network, rows)) from error
+        raise UsageError(_too_large(network, rows, free)) from error
 
 
-def _too_large(network: TwoLayer, rows: int) -> str:
+def _too_large(network: TwoLayer, rows: int, free: int | None) -> str:
     row = 4 * network.width * 8  # float32 rows may be done again in float64
-    free = free_memory(network.W.device)
-    fits = rows // 2 if free is None else min(rows - 1, int(0.8 * free) // row)
+    fits = rows // 2 if free is None else min(rows - 1, int(0.5 * free) // row)
     what = f"flip ran out of memory: a block of {rows} inputs takes about {rows * row / 1e9:.3g} GB"
     if fits < 1:
         return f"{what}, and not even one input fits; use a StreamedTwoLayer or fewer neurons."
