@@ -127,7 +127,11 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
 
 @dataclass(frozen=True)
 class _Scale:
-    """Bounds on the sums of absolute terms: of g by `terms`, of f(x) by terms |x| + constant."""
+    """What rounding is relative to: `terms` for g, terms |x| + constant for f(x).
+
+    In float64 bounds on the sums of absolute terms. In float32, where each u_j is rounded by itself, ten times the root
+    of the sum of squares, which errors of independent signs do not reach; what is below is done again in float64.
+    """
 
     root: float
     rounding: float
@@ -138,18 +142,22 @@ class _Scale:
     def of(network: TwoLayer, a: Tensor, bias: Tensor | None) -> _Scale:
         root, steepest = math.sqrt(network.width), network.activation.lipschitz or 0.0
         weights = a.abs().to(torch.float64) * (steepest / root)
-        lengths = torch.linalg.vector_norm(network.W, dim=1, dtype=a.dtype).to(torch.float64)
+        lengths = torch.linalg.vector_norm(network.W, dim=1, dtype=product_type(network)).to(torch.float64)
         at_zero = abs(float(network.activation(torch.zeros((), dtype=torch.float64))))
         constant = abs(network.output_bias or 0.0) + at_zero * float(a.abs().sum(dtype=torch.float64)) / root
-        if bias is not None:
-            constant += float(weights @ bias.abs().to(torch.float64))
-        return _Scale(root, rounding_of(a.dtype), float(weights @ lengths), constant)
+        biases = lengths.new_zeros(1) if bias is None else weights * bias.abs().to(torch.float64)
+        total = torch.sum if a.dtype == torch.float64 else _ten_roots
+        return _Scale(root, rounding_of(a.dtype), float(total(weights * lengths)), constant + float(total(biases)))
 
     def doubtful(self, value: Tensor, norm: Tensor, input_norm: Tensor) -> Tensor:
         """Where f or g may be zero up to rounding, or is not finite."""
         small = value.abs() <= self.rounding * (self.terms * input_norm + self.constant)
         small |= norm <= self.rounding * self.terms
         return small | ~(value.isfinite() & norm.isfinite())
+
+
+def _ten_roots(terms: Tensor) -> Tensor:
+    return 10 * terms.square().sum().sqrt()
 
 
 def _weights(network: TwoLayer, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
