@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 SMALL = {
     "bench_flip.py": ["--quick", "--data", "digits"],
     "bench_train.py": ["--quick"],
+    "streamed_flip.py": ["--width", "2000", "--dim", "25"],
     "published_protocol.py": ["--sizes", "5", "--seeds", "2", "--workers", "1"],
 }
 NEED_MNIST = {"published_protocol.py"}
