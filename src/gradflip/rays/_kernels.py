@@ -6,12 +6,14 @@ is |f| + t phi'(0) + P(t) - Q(t) with P and Q convex and increasing, which bound
 phi'(0) + P'(lo) - Q'(t), at most phi'(0) + P'(t) - Q'(lo).
 
 The loops are written so that they vectorise: slices from 0, masks that multiply, no branches. Sums run in the type of
-the row over `_RUN` neurons at a time, and from there on in float64.
+the row over `_RUN` neurons at a time, and from there on in float64. Nothing here is typed for a reader or a checker:
+numba compiles each function for the types it is called with.
 """
 
 from __future__ import annotations
 
 import math
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
@@ -23,21 +25,24 @@ _LEAST_SHARE = 1 / 40  # shorter steps than this cost more than the sort
 
 
 @njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
-def _slopes_row(u, a, left, jump, q):  # type: ignore[no-untyped-def]
+@no_type_check
+def _slopes_row(u, a, left, jump, q):
     one = u.dtype.type
     for j in range(u.shape[0]):
         q[j] = (left + jump * one(u[j] > 0)) * a[j]
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def weighted_slopes(u, a, left, jump, q):  # type: ignore[no-untyped-def]
+@no_type_check
+def weighted_slopes(u, a, left, jump, q):
     """Write q = a sigma'(u), row by row; sigma has the slopes `left` and `left + jump` on either side of 0."""
     for i in range(u.shape[0]):
         _slopes_row(u[i], a, left, jump, q[i])
 
 
 @njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
-def directions(g, x, root, terms, constant, rounding, value, gradient_norm, input_norm):  # type: ignore[no-untyped-def]
+@no_type_check
+def directions(g, x, root, terms, constant, rounding, value, gradient_norm, input_norm):
     """Write |g|, f and |x| of every row, and turn g / sqrt(m) so that f falls along -g.
 
     g comes without its 1 / sqrt(m); value comes as the part of f that is no linear function of x, and leaves as f.
@@ -64,7 +69,8 @@ def directions(g, x, root, terms, constant, rounding, value, gradient_norm, inpu
 
 
 @njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
-def _first_run(u, v, a, t):  # type: ignore[no-untyped-def]
+@no_type_check
+def _first_run(u, v, a, t):
     one = u.dtype.type
     gained, slope, size = one(0), one(0), one(0)
     active, all_v, terms_u, terms_v = one(0), one(0), one(0), one(0)
@@ -84,7 +90,8 @@ def _first_run(u, v, a, t):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def _first(u, v, a, t):  # type: ignore[no-untyped-def]
+@no_type_check
+def _first(u, v, a, t):
     """Sums over the neurons that switch before t, and what is needed of phi'(0) and of the scale of rounding."""
     if u.shape[0] <= _RUN:
         return _first_run(u, v, a, t)
@@ -103,7 +110,8 @@ def _first(u, v, a, t):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
-def _pass_run(u, v, a, t, radius):  # type: ignore[no-untyped-def]
+@no_type_check
+def _pass_run(u, v, a, t, radius):
     one = u.dtype.type
     gained, slope, size, near = one(0), one(0), one(0), one(0)
     for j in range(u.shape[0]):
@@ -119,7 +127,8 @@ def _pass_run(u, v, a, t, radius):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def _pass(u, v, a, t, radius):  # type: ignore[no-untyped-def]
+@no_type_check
+def _pass(u, v, a, t, radius):
     """Sums over the neurons that switch before t, and how many switch within `radius` of it."""
     if u.shape[0] <= _RUN:
         return _pass_run(u, v, a, t, radius)
@@ -135,7 +144,8 @@ def _pass(u, v, a, t, radius):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def _row(u, v, a, height, guess, left, unit, rounding, reach):  # type: ignore[no-untyped-def]
+@no_type_check
+def _row(u, v, a, height, guess, left, unit, rounding, reach):
     """Search one row; unit is sign(f) D / sqrt(m), and left the same of the left slope of sigma.
 
     Returns:
@@ -240,7 +250,8 @@ def _row(u, v, a, height, guess, left, unit, rounding, reach):  # type: ignore[n
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def _inverse_cubic(lo, hi, at_lo, at_hi, down_lo, down_hi):  # type: ignore[no-untyped-def]
+@no_type_check
+def _inverse_cubic(lo, hi, at_lo, at_hi, down_lo, down_hi):
     """s(0) of the cubic s(phi) through both ends of a strictly falling piece, or a point well inside."""
     width, drop = hi - lo, at_hi - at_lo
     middle = lo + width * at_lo / -drop
@@ -257,7 +268,8 @@ def _inverse_cubic(lo, hi, at_lo, at_hi, down_lo, down_hi):  # type: ignore[no-u
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
-def first_flips(u, v, a, value, gradient_norm, left, jump, rounding, reach, step, lower, upper, passes):  # type: ignore[no-untyped-def]
+@no_type_check
+def first_flips(u, v, a, value, gradient_norm, left, jump, rounding, reach, step, lower, upper, passes):
     """`_row` for every row; what is not settled has step, lower and upper inf. Returns whether all is."""
     root, every = math.sqrt(u.shape[1]), True
     for i in range(u.shape[0]):
