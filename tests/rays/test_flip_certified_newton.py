@@ -238,3 +238,35 @@ def test_rays_that_fool_a_root_finder_do_not_fool_a_certified_one(u, v, a, c, st
     found, sorted_ = CertifiedNewton()(ray), PiecewiseLinear()(ray)
     assert found.status.tolist() == sorted_.status.tolist() == [status]
     assert float(found.step) == pytest.approx(float(sorted_.step), rel=1e-12) or math.isinf(float(found.step))
+
+
+def nearly_touching(seed: int, height: float) -> tuple[TwoLayer, torch.Tensor] | None:
+    """A float32 network and an input along whose ray phi falls to just this height and rises again."""
+    network = TwoLayer.random(2, 12, seed=seed, dtype=torch.float32)
+    x = normal(1, 2, seed=seed)
+    ray = gradient_ray(network.to(dtype=torch.float64), x)
+    if float(ray.value) <= 0.05:
+        return None
+    breaks = (ray.u / ray.v)[0]
+    breaks = breaks[breaks > 0].sort().values
+    phi = ray.rows(torch.zeros(len(breaks), dtype=torch.int64)).phi(breaks)
+    lowest = int(phi.argmin())
+    if lowest == len(breaks) - 1 or float(phi[lowest]) <= -0.5 * float(ray.value):
+        return None
+    c = height - float(phi[lowest])  # f > 0, so that phi moves with the output bias
+    return TwoLayer(network.W, network.a, None, c, network.activation), x
+
+
+@pytest.mark.parametrize("finder", [pytest.param(CertifiedNewton(), marks=needs_numba), PiecewiseLinear()])
+@pytest.mark.parametrize("height", [1e-9, -1e-9])
+def test_float32_tells_a_touch_from_a_dip_below_0_as_float64_does(height, finder):
+    tried = 0
+    for seed in range(400):
+        case = nearly_touching(seed, height)
+        if case is None:
+            continue
+        found, exact = (flip(n, case[1], finder=finder) for n in (case[0], case[0].to(dtype=torch.float64)))
+        assert found.status.tolist() == exact.status.tolist()
+        torch.testing.assert_close(found.step, exact.step, rtol=1e-4, atol=0)
+        tried += 1
+    assert tried > 30
