@@ -33,7 +33,8 @@ def flip_table(rows: list[dict[str, Any]]) -> list[str]:
     lines.append("|---|---|---|---|---|---|---|")
     for row in rows:
         cells = " | ".join(cell(row["ratios"], name) for name in columns)
-        lines.append(f"| {row['name']} | {cells} | {row['largest error of rho']:.0e} |")
+        error = row["largest error of rho"]
+        lines.append(f"| {row['name']} | {cells} | {'–' if error is None else f'{error:.0e}'} |")
     return lines
 
 
@@ -42,7 +43,7 @@ def search_table(rows: list[dict[str, Any]]) -> list[str]:
     lines = ["| network | mean perturbation | " + " | ".join(rows[0]["times"]) + " |"]
     lines.append("|---|---|" + "---|" * len(rows[0]["times"]))
     for row in rows:
-        cells = " | ".join(f"{ratio['median']:.3g} x" for ratio in row["times"].values())
+        cells = " | ".join(f"{ratio['median']:,.0f} x" for ratio in row["times"].values())
         lines.append(f"| C0 = {row['C0']:g}, m = 1000, d = 784 | {row['mean perturbation']:.3f} | {cells} |")
     return lines
 
@@ -63,13 +64,16 @@ def figure(rows: list[dict[str, Any]]) -> alt.LayerChart:
         for name, words in names.items()
         if name in row["ratios"]
     ]
-    x = alt.X("median:Q", title="CPU time / three products", scale=alt.Scale(type="log", domain=[0.9, 30]))
+    scale = alt.Scale(type="log", domain=[0.8, 30], nice=False)
+    x = alt.X("median:Q", title="CPU time / three products", scale=scale)
     x = x.axis(values=[1, 1.5, 2, 3, 5, 10, 20])
     y = alt.Y("network:N", title=None, sort=None)
     color = alt.Color("how:N", title=None, scale=alt.Scale(range=["#0072b2", "#d55e00", "#7a7a7a"]), sort=None)
     color = color.legend(orient="bottom")
     base = alt.Chart(pl.DataFrame(points)).encode(y=y, color=color)
-    bars = base.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", title=x.to_dict()["title"]), x2="high:Q")
+    bars = base.mark_rule(strokeWidth=3).encode(
+        x=alt.X("low:Q", title="CPU time / three products", scale=scale), x2="high:Q"
+    )
     return alt.layer(bars, base.mark_point(filled=True, size=70).encode(x=x)).properties(width=460)
 
 
