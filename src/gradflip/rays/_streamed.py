@@ -53,7 +53,7 @@ def streamed_flip(network: StreamedTwoLayer, x: Tensor) -> Flip:
 
 def _flip(network: StreamedTwoLayer, x: Tensor, dtype: torch.dtype) -> Flip:
     inputs = x.to(dtype)
-    value, g = _value_and_gradient(network, inputs)
+    value, g, terms = _value_and_gradient(network, inputs)
     norm = torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)
     input_norm = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
     sign = torch.where(norm > 0, value.sign(), 0.0)
@@ -70,7 +70,7 @@ def _flip(network: StreamedTwoLayer, x: Tensor, dtype: torch.dtype) -> Flip:
             break
         at_once = max(1, _SORTED // network.width) if math.isinf(reach) else len(live)
         crossing = Crossing.join([
-            _crossings(network, inputs[rows], direction[rows], value[rows], reach * guess[rows])
+            _crossings(network, inputs[rows], direction[rows], value[rows], reach * guess[rows], terms)
             for rows in torch.split(live, at_once)
         ])
         turned = crossing.status == FlipStatus.FLIPPED
@@ -87,33 +87,41 @@ def _flip(network: StreamedTwoLayer, x: Tensor, dtype: torch.dtype) -> Flip:
     )
 
 
-def _value_and_gradient(network: StreamedTwoLayer, x: Tensor) -> tuple[Tensor, Tensor]:
-    """f(x) and the gradient, float64, exactly 0 where they are zero up to rounding of their terms."""
+def _value_and_gradient(network: StreamedTwoLayer, x: Tensor) -> tuple[Tensor, Tensor, float]:
+    # the last, the terms that rounding is relative to: in float32, where each u_j is rounded by itself, ten times the
+    # root of the sum of squares
     root, rounding, sigma = math.sqrt(network.width), rounding_of(x.dtype), network.activation
     c = network.output_bias or 0.0
     value, sizes = x.new_full((len(x),), c, dtype=torch.float64), x.new_full((len(x),), abs(c), dtype=torch.float64)
     g, slopes = torch.zeros_like(x, dtype=torch.float64), x.new_zeros(len(x), dtype=torch.float64)
     lengths = 0.0
     for W, a, bias, u in _products(network, x):
-        hidden, terms = weighted_sum(sigma(u), a, 0.0)
+        hidden, absolute = weighted_sum(sigma(u), a, 0.0)
         share = math.sqrt(len(a)) / root  # weighted_sum divides by the root of the block's own width
         value += share * hidden
-        sizes += share * terms
+        sizes += share * absolute
         q = sigma.derivative(u).mul_(a)
         g += (q @ W).to(torch.float64) / root
         own = torch.linalg.vector_norm(W, dim=1)
         slopes += (q.abs() @ own).to(torch.float64) / root
-        lengths += float(a.abs() @ (own if bias is None else torch.maximum(own, bias.abs()))) / root
+        largest = own if bias is None else torch.maximum(own, bias.abs())
+        lengths += float((a * largest).to(torch.float64).square().sum()) / network.width
     if not bool(value.isfinite().all() & g.isfinite().all()):
         raise UsageError(f"the network overflows {str(x.dtype)[6:]} on these inputs; rescale its weights or inputs.")
+    terms = 10 * (sigma.lipschitz or 0.0) * math.sqrt(lengths)
     if x.dtype != torch.float64:
-        norms = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
-        sizes = torch.maximum(sizes, (sigma.lipschitz or 0.0) * lengths * (norms + (1.0 if network.bias else 0.0)))
+        sizes, slopes = terms * _size(network, x) + abs(c), torch.full_like(slopes, terms)
     norm = torch.linalg.vector_norm(g, dim=1)
-    return snap(value, sizes, rounding), torch.where(norm[:, None] <= rounding * slopes[:, None], 0.0, g)
+    return snap(value, sizes, rounding), torch.where(norm[:, None] <= rounding * slopes[:, None], 0.0, g), terms
 
 
-def _crossings(network: StreamedTwoLayer, x: Tensor, g: Tensor, value: Tensor, limit: Tensor) -> Crossing:
+def _size(network: StreamedTwoLayer, x: Tensor) -> Tensor:
+    """|x|, with the 1 that a bias is multiplied by."""
+    norm: Tensor = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
+    return norm + 1.0 if network.bias else norm
+
+
+def _crossings(network: StreamedTwoLayer, x: Tensor, g: Tensor, value: Tensor, limit: Tensor, terms: float) -> Crossing:
     """Where phi first goes below 0, of all that switches up to the limits."""
     n, one = len(x), torch.ones(len(x), dtype=torch.float64)
     start = Start(*(torch.zeros(n, dtype=torch.float64) for _ in range(3)))
@@ -125,7 +133,11 @@ def _crossings(network: StreamedTwoLayer, x: Tensor, g: Tensor, value: Tensor, l
         row, at, gain = switches(ray, limit)
         found.append((row.to(torch.int32), at, (share * gain).to(x.dtype)))
     constant = torch.full_like(value, abs(network.output_bias or 0.0))
-    start = Start(start.slope, start.height_scale + constant, start.slope_scale).snapped(rounding_of(x.dtype))
+    height_scale, slope_scale = start.height_scale + constant, start.slope_scale
+    if x.dtype != torch.float64:
+        height_scale = terms * _size(network, x) + constant
+        slope_scale = terms * torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)
+    start = Start(start.slope, height_scale, slope_scale).snapped(rounding_of(x.dtype))
     row, at, gain = (torch.cat(column) for column in zip(*found, strict=True))
     del found
     crossings = []
