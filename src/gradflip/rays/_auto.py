@@ -42,9 +42,10 @@ def flip(
     same.
 
     Matrix products are taken in the type of the network, sums over neurons in float64. With a float32 network a step
-    is that of float64 to about 1e-6; where float32 cannot settle what happens along a ray, because f(x) is too near 0
-    or phi does not plainly fall through it, that row is done again in float64. For float64 throughout give
-    `network.to(dtype=torch.float64)`. Smooth activations always are; float16 networks are computed in float32.
+    is that of float64 to about 1e-6 (1 + |x| / |f|) of it; where float32 cannot settle what happens along a ray,
+    because f(x) is too near 0 or phi does not plainly fall through it, that row is done again in float64. For float64
+    throughout give `network.to(dtype=torch.float64)`. Smooth activations always are; float16 networks are computed in
+    float32.
 
     Args:
         network: A two-layer network; a `StreamedTwoLayer` is never held in memory.
