@@ -289,6 +289,7 @@ class _Descent:
         start = network.W if network.bias is None else torch.cat([network.W, network.bias[:, None]], dim=1)
         self._start = start.mT.contiguous()
         self.trained = self._start.clone()
+        self._moved = torch.empty_like(self._start)
         self._top = network.a / math.sqrt(network.width)
         self._lr = lr
         self._lengths = torch.linalg.vector_norm(self.points, dim=1)
@@ -378,7 +379,7 @@ class _Descent:
     def deviation(self, trained: Tensor | None = None) -> float:
         """max_j |w_j - w_(j,0)|: all neurons in the network's type, the largest again in float64."""
         trained = self.trained if trained is None else trained
-        distances = torch.linalg.vector_norm(trained - self._start, dim=0)
+        distances = torch.linalg.vector_norm(torch.sub(trained, self._start, out=self._moved), dim=0)
         largest = distances >= (1 - 1e-4) * distances.max()
         moved = trained[:, largest].to(torch.float64) - self._start[:, largest].to(torch.float64)
         return float(torch.linalg.vector_norm(moved, dim=0).max())

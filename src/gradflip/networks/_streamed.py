@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from gradflip._errors import UsageError
 from gradflip._seeds import generator
 from gradflip.networks._activation import Activation, activation
-from gradflip.networks._two_layer import Scaling, TwoLayer
+from gradflip.networks._two_layer import Scaling, TwoLayer, check_form, random_output_bias
 
 _NUMBERS = 2**21  # weights of a block
 
@@ -83,11 +83,7 @@ class StreamedTwoLayer:
         Raises:
             UsageError: If dim or width is not a positive integer, or there is no such scaling or type.
         """
-        for name, count in (("dim", dim), ("width", width)):
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise UsageError(f"{name} must be a positive integer, got {count!r}.")
-        if scaling not in get_args(Scaling):
-            raise UsageError(f"scaling must be 'unit' or 'sqrt-d', got {scaling!r}.")
+        check_form(dim, width, scaling)
         dtype = dtype or torch.get_default_dtype()
         if dtype not in (torch.float32, torch.float64):
             raise UsageError(f"dtype must be torch.float32 or torch.float64, got {dtype}.")
@@ -96,7 +92,7 @@ class StreamedTwoLayer:
             "width": width,
             "scaling": scaling,
             "bias": bias,
-            "output_bias": _output_bias(width, seed) if output_bias else None,
+            "output_bias": random_output_bias(width, seed) if output_bias else None,
             "activation": _activation(activation),
             "seed": seed,
             "dtype": dtype,
@@ -152,10 +148,6 @@ class StreamedTwoLayer:
 
 # inside the class the name is that of an attribute
 _activation = activation
-
-
-def _output_bias(width: int, seed: int) -> float:
-    return float(torch.randint(0, 2, (1,), generator=generator(seed, "output-bias")) * 2 - 1) / math.sqrt(width)
 
 
 def _ends(width: int, rows: int) -> list[tuple[int, int]]:

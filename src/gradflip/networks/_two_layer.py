@@ -241,17 +241,13 @@ class TwoLayer:
 
         Source: Wang et al. (2022), Definition 2.1; spec 6 for the biases.
         """
-        for name, count in (("dim", dim), ("width", width)):
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise UsageError(f"{name} must be a positive integer, got {count!r}.")
-        if scaling not in get_args(Scaling):
-            raise UsageError(f"scaling must be 'unit' or 'sqrt-d', got {scaling!r}.")
+        check_form(dim, width, scaling)
         dtype = dtype or torch.get_default_dtype()
         draw = generator(seed, "weights")
         W = torch.randn(width, dim, generator=draw, dtype=torch.float64)
         a = _signs(width, seed, "top")
         b = torch.randn(width, generator=generator(seed, "bias"), dtype=torch.float64) if bias else None
-        c = float(_signs(1, seed, "output-bias")) / math.sqrt(width) if output_bias else None
+        c = random_output_bias(width, seed) if output_bias else None
         network = TwoLayer(W, a, b, c, activation).rescale(scaling)
         return network.to(device=device, dtype=dtype)
 
@@ -383,6 +379,37 @@ def _number(value: float | Tensor) -> float:
     if not math.isfinite(number):
         raise UsageError(f"output_bias must be finite, got {number}.")
     return number
+
+
+def check_form(dim: int, width: int, scaling: str) -> None:
+    """Check what a random network is asked to be.
+
+    Args:
+        dim: Input dimension.
+        width: Number of hidden units.
+        scaling: Name of the scaling.
+
+    Raises:
+        UsageError: If dim or width is not a positive integer, or there is no such scaling.
+    """
+    for name, count in (("dim", dim), ("width", width)):
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise UsageError(f"{name} must be a positive integer, got {count!r}.")
+    if scaling not in get_args(Scaling):
+        raise UsageError(f"scaling must be 'unit' or 'sqrt-d', got {scaling!r}.")
+
+
+def random_output_bias(width: int, seed: int) -> float:
+    """The constant c = +-1/sqrt(m) of a random network.
+
+    Args:
+        width: Number m of hidden units.
+        seed: Seed of the network.
+
+    Returns:
+        The constant.
+    """
+    return float(_signs(1, seed, "output-bias")) / math.sqrt(width)
 
 
 def _signs(count: int, seed: int, purpose: str) -> Tensor:

@@ -9,10 +9,8 @@ import torch
 from gradflip._errors import UsageError
 from gradflip.rays._compiled import in_threads, kernels, serves
 from gradflip.rays._flip import Certainty, Flip, FlipStatus
-from gradflip.rays._piecewise import PiecewiseLinear
+from gradflip.rays._piecewise import AT_ONCE, PiecewiseLinear
 from gradflip.rays._ray import Ray, rounding_of
-
-_AT_ONCE = 2**19  # neurons of the rows that are sorted together
 
 
 @dataclass(frozen=True)
@@ -79,5 +77,5 @@ class CertifiedNewton:
             return flips
         found = step.isfinite()
         rest = (~found).nonzero()[:, 0]
-        pieces = torch.split(rest, max(1, _AT_ONCE // ray.width))  # a copy of all rows would take too much
+        pieces = torch.split(rest, max(1, AT_ONCE // ray.width))  # a copy of all rows would take too much
         return flips.replaced(rest, Flip.join([PiecewiseLinear()(ray.rows(piece)) for piece in pieces]))

@@ -12,7 +12,7 @@ from gradflip.rays._crossing import Crossing, Start, first_crossing, in_order, s
 from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._ray import Ray, rounding_of
 
-_AT_ONCE = 2**19  # neurons of the rows worked off together: all of them may switch, and be sorted
+AT_ONCE = 2**19  # neurons of the rows worked off together: all of them may switch, and be sorted
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class PiecewiseLinear:
             raise UsageError(
                 f"PiecewiseLinear needs a piecewise-linear activation, got {ray.sigma.name!r}; use Bracketed."
             )
-        at_once = max(1, _AT_ONCE // ray.width)
+        at_once = max(1, AT_ONCE // ray.width)
         parts = [self._search(ray.rows(slice(k, k + at_once))) for k in range(0, max(1, len(ray.value)), at_once)]
         return Flip.join(parts)
 
