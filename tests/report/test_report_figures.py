@@ -1,5 +1,6 @@
 """Figures and report, from small tables whose numbers are known."""
 
+import dataclasses
 import json
 import math
 import re
@@ -205,3 +206,14 @@ def test_figures_can_be_drawn_alone(tmp_path):
     folder = folder_with(tmp_path, table())
     assert write_figures(folder) == [folder.path / "figures" / "wang2022-fig2.png"]
     assert not (folder.path / "report.html").exists()
+
+
+def test_the_report_of_a_run_by_another_version_still_tells_its_cost(tmp_path):
+    folder = folder_with(tmp_path, table())
+    for cell in plan(["wang2022-fig2"], SETTINGS).cells:  # as another version of the measure would have named them
+        result = folder.read(cell)
+        (folder.cells_dir / f"{cell.hash}.json").unlink()
+        folder.write(dataclasses.replace(result, cell=dataclasses.replace(cell, version=cell.version + 1)))
+    count = len(list(folder.cells_dir.glob("*.json")))
+    text = " ".join(write_report([folder]).read_text().split())
+    assert f"{count} cells, {1.5 * count:.0f} s of computing in all" in text
