@@ -24,7 +24,7 @@ import gradflip
 from gradflip import FlipStatus, LazyBall, PiecewiseLinear, TwoLayer
 
 CACHE = Path(__file__).parent / ".cache"
-BLOCK = 256
+BLOCK = 512  # as fast as any
 SLOW = 50  # images for the slow peers
 
 

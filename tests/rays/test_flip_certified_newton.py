@@ -9,6 +9,7 @@ import torch
 import gradflip.rays._auto as auto
 import gradflip.rays._compiled as compiled
 import gradflip.rays._newton as newton
+import gradflip.rays._piecewise as piecewise
 import gradflip.rays._products as products
 from gradflip import (
     Bracketed,
@@ -42,19 +43,25 @@ def tiny_networks(dtype: torch.dtype):
         yield network, normal(50, dim, seed=seed, dtype=dtype)
 
 
-@needs_numba
-def test_no_late_crossing_and_no_step_that_is_no_root_in_16000_rows_of_tiny_networks():
-    rows = settled = 0
+@pytest.mark.parametrize("finder", [pytest.param(CertifiedNewton(), marks=needs_numba), PiecewiseLinear()])
+def test_no_late_crossing_and_no_step_that_is_no_root_in_16000_rows_of_tiny_networks(finder, monkeypatch):
+    rows, sorts = 0, []
+    within = piecewise._within
+    monkeypatch.setattr(piecewise, "_within", lambda ray, *rest: sorts.append(len(ray.value)) or within(ray, *rest))
     for network, x in tiny_networks(torch.float64):
-        found, sorted_ = flip(network, x), flip(network, x, finder=PiecewiseLinear())
+        found, before = flip(network, x, finder=finder), len(sorts)
+        with monkeypatch.context() as only:
+            only.setattr(piecewise, "bends_at_zero", lambda sigma: False)
+            sorted_ = flip(network, x, finder=PiecewiseLinear())
+        del sorts[before:]
         assert torch.equal(found.status, sorted_.status)
         torch.testing.assert_close(found.step, sorted_.step, rtol=1e-11, atol=0)
         ray, turned = gradient_ray(network, x), found.status == FlipStatus.FLIPPED
         at = torch.where(turned, found.step, 0.0)
         assert bool((ray.phi(at).abs() <= 10 * ray.rounding(at))[turned].all())
-        rows, settled = rows + len(x), settled + int((found.passes > sorted_.passes).sum())
+        rows += len(x)
     assert rows == 16_000
-    assert settled > rows / 2  # rows that only the sort can settle are the exception, also here
+    assert 1000 < sum(sorts) < 1.5 * rows  # up to three times a row: to fall and be done is the rule, also here
 
 
 @pytest.mark.parametrize("finder", [pytest.param(CertifiedNewton(), marks=needs_numba), PiecewiseLinear()])
@@ -196,7 +203,9 @@ def test_without_numba_the_sort_is_taken_and_finds_the_same(monkeypatch, lazily_
 def test_the_method_says_the_finder_the_type_and_the_cost(lazily_trained):
     network, x = lazily_trained
     said = flip(network, x, finder=PiecewiseLinear()).method
-    assert re.fullmatch(r"piecewise-linear, float32(, \d+ of 300 rows again in float64)?: 1\.\d\d passes a row", said)
+    assert re.fullmatch(
+        r"piecewise-linear, float32(, \d+ of 300 rows again in float64)?: [2-4]\.\d\d passes a row", said
+    )
     assert flip(network, x.double(), finder=Bracketed()).method.startswith("bracketed (rtol 1e-12), float64: ")
 
 

@@ -38,7 +38,19 @@ def serves(sigma: Activation, device: torch.device) -> bool:
     Returns:
         True if they can. At the kink itself sigma' must be the left slope, as for relu.
     """
-    if device.type != "cpu" or sigma.kinks != (0.0,) or not sigma.homogeneous or sigma.slopes is None:
+    return device.type == "cpu" and bends_at_zero(sigma)
+
+
+def bends_at_zero(sigma: Activation) -> bool:
+    """Whether an activation is two slopes that meet in (0, 0), its derivative there the left one, as relu is.
+
+    Args:
+        sigma: The activation.
+
+    Returns:
+        True for relu and leaky relu, not for abs, whose derivative in 0 is 0.
+    """
+    if sigma.kinks != (0.0,) or not sigma.homogeneous or sigma.slopes is None:
         return False
     return float(sigma.derivative(torch.zeros((), dtype=torch.float64))) == sigma.slopes[0]
 

@@ -73,7 +73,7 @@ def directions(g, x, root, terms, constant, rounding, value, gradient_norm, inpu
 def _first_run(u, v, a, t):
     one = u.dtype.type
     gained, slope, size = one(0), one(0), one(0)
-    active, all_v, terms_u, terms_v = one(0), one(0), one(0), one(0)
+    terms_u, terms_v = one(0), one(0)
     for j in range(u.shape[0]):
         past = t * abs(v[j]) - abs(u[j])  # |v_j| (t - B_j)
         switched = one((past > 0) & ((u[j] > 0) == (v[j] > 0)))
@@ -81,32 +81,28 @@ def _first_run(u, v, a, t):
         gained += past * switched * a[j]
         slope += fall * a[j]
         size += fall * weight
-        active += one(u[j] > 0) * (a[j] * v[j])
-        all_v += a[j] * v[j]
         terms_u += abs(u[j]) * weight
         terms_v += abs(v[j]) * weight
     f = np.float64
-    return f(gained), f(slope), f(size), f(active), f(all_v), f(terms_u), f(terms_v)
+    return f(gained), f(slope), f(size), f(terms_u), f(terms_v)
 
 
 @njit(error_model="numpy", nogil=True, cache=True)
 @no_type_check
 def _first(u, v, a, t):
-    """Sums over the neurons that switch before t, and what is needed of phi'(0) and of the scale of rounding."""
+    """Sums over the neurons that switch before t, and what is needed of the scale of rounding."""
     if u.shape[0] <= _RUN:
         return _first_run(u, v, a, t)
-    gained, slope, size, active, all_v, terms_u, terms_v = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    gained, slope, size, terms_u, terms_v = 0.0, 0.0, 0.0, 0.0, 0.0
     for start in range(0, u.shape[0], _RUN):
         end = min(start + _RUN, u.shape[0])
         run = _first_run(u[start:end], v[start:end], a[start:end], t)
         gained += run[0]
         slope += run[1]
         size += run[2]
-        active += run[3]
-        all_v += run[4]
-        terms_u += run[5]
-        terms_v += run[6]
-    return gained, slope, size, active, all_v, terms_u, terms_v
+        terms_u += run[3]
+        terms_v += run[4]
+    return gained, slope, size, terms_u, terms_v
 
 
 @njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
@@ -145,8 +141,8 @@ def _pass(u, v, a, t, radius):
 
 @njit(error_model="numpy", nogil=True, cache=True)
 @no_type_check
-def _row(u, v, a, height, guess, left, unit, rounding, reach):
-    """Search one row; unit is sign(f) D / sqrt(m), and left the same of the left slope of sigma.
+def _row(u, v, a, height, slope0, left, unit, rounding, reach):
+    """Search one row; unit is sign(f) D / sqrt(m), and left the same of the left slope of sigma; slope0 is phi'(0).
 
     Returns:
         (settled, step, lower, upper, passes). Settled is: from 0 on phi is above 0, then falls strictly until it is
@@ -154,12 +150,11 @@ def _row(u, v, a, height, guess, left, unit, rounding, reach):
     """
     one = u.dtype.type
     weight, eps = abs(unit), np.finfo(u.dtype).eps
-    t = one(reach * guess)
+    t = one(reach * height / -slope0) if slope0 < 0 else one(0)
     if not (t > 0 and t < np.inf):
         return False, 0.0, 0.0, 0.0, 0
-    gained, slope, size, active, all_v, terms_u, terms_v = _first(u, v, a, t)
+    gained, slope, size, terms_u, terms_v = _first(u, v, a, t)
     passes = 1
-    slope0 = -(left * all_v + unit * active)
     scale_u, scale_v = (weight + abs(left)) * terms_u, (weight + abs(left)) * terms_v
     scale_u = max(scale_u, height)
     if not (scale_u + t * scale_v < np.inf):
@@ -269,14 +264,13 @@ def _inverse_cubic(lo, hi, at_lo, at_hi, down_lo, down_hi):
 
 @njit(error_model="numpy", nogil=True, cache=True)
 @no_type_check
-def first_flips(u, v, a, value, gradient_norm, left, jump, rounding, reach, step, lower, upper, passes):
+def first_flips(u, v, a, value, slope, left, jump, rounding, reach, step, lower, upper, passes):
     """`_row` for every row; what is not settled has step, lower and upper inf. Returns whether all is."""
     root, every = math.sqrt(u.shape[1]), True
     for i in range(u.shape[0]):
         sign = math.copysign(1.0, value[i]) / root
-        guess = abs(value[i]) / gradient_norm[i] ** 2 if gradient_norm[i] > 0 else 0.0
         settled, step[i], lower[i], upper[i], passes[i] = _row(
-            u[i], v[i], a, abs(value[i]), guess, sign * left, sign * jump, rounding, reach
+            u[i], v[i], a, abs(value[i]), slope[i], sign * left, sign * jump, rounding, reach
         )
         if not settled:
             step[i] = lower[i] = upper[i] = np.inf

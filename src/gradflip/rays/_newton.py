@@ -8,6 +8,7 @@ import torch
 
 from gradflip._errors import UsageError
 from gradflip.rays._compiled import in_threads, kernels, serves
+from gradflip.rays._crossing import slope_at_zero
 from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._piecewise import AT_ONCE, PiecewiseLinear
 from gradflip.rays._ray import Ray, rounding_of
@@ -59,14 +60,15 @@ class CertifiedNewton:
         n = len(ray.value)
         step, lower, upper = (torch.empty(n, dtype=torch.float64) for _ in range(3))
         passes, settled = torch.empty(n, dtype=torch.int32), []
-        inputs = [tensor.numpy() for tensor in (ray.u, ray.v, ray.value, ray.gradient_norm)]
+        slope = ray.slope_at_zero if ray.slope_at_zero is not None else slope_at_zero(ray)
+        inputs = [tensor.numpy() for tensor in (ray.u, ray.v, ray.value, slope)]
         outputs = [tensor.numpy() for tensor in (step, lower, upper, passes)]
 
         def work(part: slice) -> None:
-            u, v, value, norm = (array[part] for array in inputs)
+            u, v, value, down = (array[part] for array in inputs)
             own = (array[part] for array in outputs)
             shape = left, right - left, rounding, self.reach
-            settled.append(compiled.first_flips(u, v, ray.a.numpy(), value, norm, *shape, *own))
+            settled.append(compiled.first_flips(u, v, ray.a.numpy(), value, down, *shape, *own))
 
         in_threads(work, n, ray.width)
         status = torch.full((n,), FlipStatus.FLIPPED, dtype=torch.int8)

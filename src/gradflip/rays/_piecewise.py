@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gradflip._errors import UsageError
+from gradflip.rays._compiled import bends_at_zero
 from gradflip.rays._crossing import Crossing, Start, first_crossing, in_order, switches
+from gradflip.rays._falling import falling_zero
 from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._ray import Ray, rounding_of
 
@@ -19,19 +22,20 @@ AT_ONCE = 2**19  # neurons of the rows worked off together: all of them may swit
 class PiecewiseLinear:
     """Finds the first flip of a piecewise-linear network exactly, up to the rounding of float64 sums.
 
-    phi is piecewise linear, starts at |f(x)|, and neurons that do not switch before s cancel out of phi(s): only
-    breakpoints up to a little past the first-order guess |f| / |phi'(0+)| are sorted, and all of them only on the rays
-    where that was not enough.
+    phi is piecewise linear, starts at |f(x)|, and neurons that do not switch before s cancel out of phi(s). Of relu
+    and leaky relu phi mostly falls all the way, which the sums over what switches prove; Newton steps then find its
+    zero. Elsewhere the breakpoints up to a little past the first-order guess |f| / |phi'(0+)| are sorted, and all of
+    them only on the rays where that was not enough.
 
     Values and slopes within rounding of zero (`ROUNDING` of their terms) count as zero: touching zero is no flip.
 
     Args:
-        reach: How far past the first-order guess the first attempt looks, as a multiple of it.
+        reach: How far the first attempt looks, as a multiple of the first-order guess.
 
     Source: spec 1.2, "Piecewise-linear sigma: exact".
     """
 
-    reach: float = 1.25
+    reach: float = 1.1
 
     def __call__(self, ray: Ray) -> Flip:
         """The first flip on every ray.
@@ -46,28 +50,26 @@ class PiecewiseLinear:
             UsageError: If the activation is not piecewise linear.
 
         Shape:
-            Memory O(n m) and time O(n m k) for k kinks, plus the sort of the breakpoints looked at.
+            Memory O(n + k) for k breakpoints looked at, of some rows at a time; time O(n m), plus their sort.
         """
         if not ray.sigma.piecewise_linear:
             raise UsageError(
                 f"PiecewiseLinear needs a piecewise-linear activation, got {ray.sigma.name!r}; use Bracketed."
             )
-        at_once = max(1, AT_ONCE // ray.width)
-        parts = [self._search(ray.rows(slice(k, k + at_once))) for k in range(0, max(1, len(ray.value)), at_once)]
-        return Flip.join(parts)
+        start = Start.of(ray)
+        if bends_at_zero(ray.sigma):
+            crossing, passes = falling_zero(ray, start, self.reach)
+        else:
+            crossing = Crossing.not_found(len(ray.value), ray.u.device)
+            passes = torch.zeros_like(crossing.status, dtype=torch.int32)
+        everything = (math.inf,) if ray.u.dtype == torch.float64 else ()
+        for reach in (self.reach, 2 * self.reach, *everything):
+            left = (crossing.status == FlipStatus.NOT_FOUND).nonzero()[:, 0]
+            for rows in torch.split(left, max(1, AT_ONCE // ray.width)):
+                crossing.put(rows, _within(ray.rows(rows), start.rows(rows), reach))
+                passes[rows] += 1
 
-    def _search(self, ray: Ray) -> Flip:
         value = ray.value
-        start = Start.of(ray).snapped(rounding_of(ray.u.dtype))
-        guess = torch.where(start.slope < 0, value.abs() / -start.slope, torch.inf)
-        crossing = _within(ray, start, self.reach * guess)
-        undecided = crossing.status == FlipStatus.NOT_FOUND
-        passes = undecided.to(torch.int32) + 1
-        if bool(undecided.any()) and ray.u.dtype == torch.float64:
-            everything = torch.full_like(guess[undecided], torch.inf)
-            rest = _within(ray.rows(undecided), start.rows(undecided), everything)
-            crossing = crossing.replaced(undecided, rest)
-
         boundary, flat = value == 0, ray.gradient_norm == 0
         status = torch.where(flat, FlipStatus.FLAT, crossing.status)
         status = torch.where(boundary, FlipStatus.BOUNDARY, status).to(torch.int8)
@@ -87,8 +89,10 @@ class PiecewiseLinear:
         )
 
 
-def _within(ray: Ray, start: Start, limit: Tensor) -> Crossing:
-    """Where phi first goes below zero up to the limits."""
+def _within(ray: Ray, start: Start, reach: float) -> Crossing:
+    """Where phi first goes below zero up to so many times the first-order guess."""
+    falls = start.slope < -rounding_of(ray.u.dtype) * start.slope_scale
+    limit = torch.where(falls, reach * ray.value.abs() / -start.slope, torch.inf)
     breaks, gains = in_order(*switches(ray, limit), len(limit))
     crossing = first_crossing(ray.value.abs(), start, breaks, gains, limit, ray.u.dtype)
     cut = (crossing.status == FlipStatus.FLIPPED) & (crossing.upper == limit)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gradflip._errors import UsageError
 from gradflip.networks import StreamedTwoLayer, TwoLayer
-from gradflip.rays._compiled import in_threads, kernels, serves
+from gradflip.rays._compiled import bends_at_zero, in_threads, kernels, serves
 from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
 
 _CONVERTED = 2**21  # weights held at once in another type than the network's
@@ -97,6 +97,7 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
     """
     a, c = network.a.to(dtype), network.output_bias or 0.0
     bias = None if network.bias is None else network.bias.to(dtype)
+    bent_at_zero = bends_at_zero(network.activation)
     compiled = kernels() if serves(network.activation, x.device) else None
     scale = _Scale.of(network, a, bias)
     rows = min(rows, len(x))
@@ -106,15 +107,24 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
         inputs = block.to(dtype)
         _product(network, inputs, bias, u)
         # v holds a sigma'(u) until g is known
-        if compiled is None:
-            torch.mul(network.activation.derivative(u), a, out=v)
-            _transposed_product(network, v, g)
-            value, norm, input_norm, clear = _directions(network, u, g, inputs, a, c, scale)
-        else:
+        if compiled is not None:
             _compiled_slopes(compiled, network, u, a, v)
-            _transposed_product(network, v, g)
-            value = v @ bias / scale.root + c if bias is not None else torch.full((len(block),), c, dtype=dtype)
-            value, norm, input_norm, clear = _compiled_directions(compiled, g, inputs, value.to(torch.float64), scale)
+        elif bent_at_zero:
+            _left_slopes(network, u, v).mul_(a)
+        else:
+            torch.mul(network.activation.derivative(u), a, out=v)
+        _transposed_product(network, v, g)
+        if bent_at_zero:  # sigma(u) = u sigma'(u): f is g . x and what does not depend on x
+            constant = u.new_full((len(block),), c) if bias is None else v @ bias / scale.root + c
+            value = constant.to(torch.float64)
+        else:
+            value, _ = weighted_sum(network.activation(u), a, c)
+        if compiled is not None:
+            value, norm, input_norm, clear = _compiled_directions(compiled, g, inputs, value, scale)
+        else:
+            if bent_at_zero:
+                value += torch.linalg.vecdot(g.to(torch.float64), inputs.to(torch.float64)) / scale.root
+            norm, input_norm, clear = _directions(value, g, inputs, scale)
         if not clear:
             few = scale.doubtful(value, norm, input_norm).nonzero()[:, 0]
             snapped, norm[few] = _snapped(network, u[few], v[few], norm[few], input_norm[few], scale)
@@ -122,7 +132,8 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
             g[few] = torch.where(turned == 0, 0.0, g[few] * turned)
             value[few] = snapped
         _product(network, g, None, v)
-        yield Ray(u, v, a, c, network.activation, value, norm, input_norm)
+        slope = -torch.where(value == 0, 0.0, norm.square()) if bent_at_zero else None
+        yield Ray(u, v, a, c, network.activation, value, norm, input_norm, slope)
 
 
 @dataclass(frozen=True)
@@ -189,15 +200,20 @@ def _transposed_product(network: TwoLayer, q: Tensor, out: Tensor) -> None:
             out.addmm_(q[:, part], W)
 
 
-def _directions(
-    network: TwoLayer, u: Tensor, g: Tensor, x: Tensor, a: Tensor, c: float, scale: _Scale
-) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """f, |g|, |x|, and whether all rows are clear; g becomes sign(f) g / sqrt(m), so that f falls along -g."""
-    value, _ = weighted_sum(network.activation(u), a, c)
+def _left_slopes(network: TwoLayer, u: Tensor, out: Tensor) -> Tensor:
+    """Write sigma'(u), the left slope at 0."""
+    assert network.activation.slopes is not None
+    left, right = network.activation.slopes
+    torch.gt(u, 0, out=out)
+    return out if (left, right) == (0.0, 1.0) else out.mul_(right - left).add_(left)
+
+
+def _directions(value: Tensor, g: Tensor, x: Tensor, scale: _Scale) -> tuple[Tensor, Tensor, bool]:
+    """|g|, |x|, and whether all rows are clear; g becomes sign(f) g / sqrt(m), so that f falls along -g."""
     g *= (_turn(value) / scale.root).to(g.dtype)[:, None]
     norm = torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)
     input_norm = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
-    return value, norm, input_norm, not bool(scale.doubtful(value, norm, input_norm).any())
+    return norm, input_norm, not bool(scale.doubtful(value, norm, input_norm).any())
 
 
 def _turn(value: Tensor) -> Tensor:
@@ -233,7 +249,7 @@ def _compiled_slopes(compiled: ModuleType, network: TwoLayer, u: Tensor, a: Tens
 def _compiled_directions(
     compiled: ModuleType, g: Tensor, x: Tensor, value: Tensor, scale: _Scale
 ) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """`_directions`, with f = g . x + (what does not depend on x): sigma is homogeneous."""
+    """`_directions`, and f = g . x + (what does not depend on x): sigma is homogeneous."""
     norm, input_norm = torch.empty_like(value), torch.empty_like(value)
     columns = (value.numpy(), norm.numpy(), input_norm.numpy())
     numbers = (scale.root, scale.terms, scale.constant, scale.rounding)

@@ -41,9 +41,11 @@ class Ray:
         value: f(x), exactly 0 where it is zero up to rounding (`ROUNDING`), float64.
         gradient_norm: |g|, 0 where g is zero up to rounding, float64.
         input_norm: |x|, float64.
+        slope_at_zero: phi'(0), with the left slope of sigma for a neuron that starts on a kink; -|g|^2 where none does.
+            None where nobody has summed it yet.
 
     Shape:
-        u, v `(n, m)`; a `(m,)`; value, gradient_norm, input_norm `(n,)`.
+        u, v `(n, m)`; a `(m,)`; value, gradient_norm, input_norm, slope_at_zero `(n,)`.
 
     Source: spec 1.2, restriction to the ray.
     """
@@ -56,6 +58,7 @@ class Ray:
     value: Float[Tensor, " n"]
     gradient_norm: Float[Tensor, " n"]
     input_norm: Float[Tensor, " n"]
+    slope_at_zero: Float[Tensor, " n"] | None = None
 
     @staticmethod
     def of(
@@ -149,7 +152,8 @@ class Ray:
             A smaller batch.
         """
         own = self.value[index], self.gradient_norm[index], self.input_norm[index]
-        return Ray(self.u[index], self.v[index], self.a, self.c, self.sigma, *own)
+        slope = None if self.slope_at_zero is None else self.slope_at_zero[index]
+        return Ray(self.u[index], self.v[index], self.a, self.c, self.sigma, *own, slope)
 
     def _moved(self, s: Tensor) -> Tensor:
         """Pre-activations at x(s), float64."""

@@ -137,7 +137,7 @@ def _crossings(network: StreamedTwoLayer, x: Tensor, g: Tensor, value: Tensor, l
     if x.dtype != torch.float64:
         height_scale = terms * _size(network, x) + constant
         slope_scale = terms * torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)
-    start = Start(start.slope, height_scale, slope_scale).snapped(rounding_of(x.dtype))
+    start = Start(start.slope, height_scale, slope_scale)
     row, at, gain = (torch.cat(column) for column in zip(*found, strict=True))
     del found
     crossings = []
