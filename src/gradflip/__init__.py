@@ -13,9 +13,11 @@ from gradflip._version import __version__
 
 if TYPE_CHECKING:
     from gradflip.data import Split, load_data
+    from gradflip.gaussian import RandomNetwork
     from gradflip.lazy import Fit, LazyBall, StopReason, train
     from gradflip.networks import Activation, StreamedTwoLayer, TwoLayer
     from gradflip.rays import (
+        AttackSteps,
         Bracketed,
         Certainty,
         CertifiedNewton,
@@ -23,22 +25,24 @@ if TYPE_CHECKING:
         FlipStatus,
         PiecewiseLinear,
         Ray,
+        attack_steps,
         flip,
         gradient_ray,
     )
 
 _HOMES = {
     "Split": "data", "load_data": "data",
+    "RandomNetwork": "gaussian",
     "Fit": "lazy", "LazyBall": "lazy", "StopReason": "lazy", "train": "lazy",
     "Activation": "networks", "StreamedTwoLayer": "networks", "TwoLayer": "networks",
-    "Bracketed": "rays", "Certainty": "rays", "CertifiedNewton": "rays", "Flip": "rays", "FlipStatus": "rays",
-    "PiecewiseLinear": "rays", "Ray": "rays", "flip": "rays", "gradient_ray": "rays",
+    "AttackSteps": "rays", "Bracketed": "rays", "Certainty": "rays", "CertifiedNewton": "rays", "Flip": "rays", "FlipStatus": "rays",
+    "PiecewiseLinear": "rays", "Ray": "rays", "attack_steps": "rays", "flip": "rays", "gradient_ray": "rays",
 }  # fmt: skip
 
 __all__ = [
-    "Activation", "Bracketed", "Certainty", "CertifiedNewton", "FileError", "Fit", "Flip", "FlipStatus", "LazyBall",
-    "PiecewiseLinear", "Ray", "Split", "StopReason", "StreamedTwoLayer", "TwoLayer", "UsageError", "__version__",
-    "flip", "gradient_ray", "load_data", "train",
+    "Activation", "AttackSteps", "Bracketed", "Certainty", "CertifiedNewton", "FileError", "Fit", "Flip", "FlipStatus", "LazyBall",
+    "PiecewiseLinear", "RandomNetwork", "Ray", "Split", "StopReason", "StreamedTwoLayer", "TwoLayer", "UsageError", "__version__",
+    "attack_steps", "flip", "gradient_ray", "load_data", "train",
 ]  # fmt: skip
 
 

@@ -7,9 +7,11 @@ from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._newton import CertifiedNewton
 from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._products import gradient_ray
+from gradflip.rays._random import flip_draws
 from gradflip.rays._ray import Ray
+from gradflip.rays._steps import AttackSteps, attack_steps
 
 __all__ = [
-    "Bracketed", "Certainty", "CertifiedNewton", "Flip", "FlipStatus", "PiecewiseLinear", "Ray", "flip", "flip_files",
-    "gradient_ray",
+    "AttackSteps", "Bracketed", "Certainty", "CertifiedNewton", "Flip", "FlipStatus", "PiecewiseLinear", "Ray",
+    "attack_steps", "flip", "flip_draws", "flip_files", "gradient_ray",
 ]  # fmt: skip

@@ -10,14 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
+from gradflip.gaussian import RandomNetwork
 from gradflip.networks import StreamedTwoLayer, TwoLayer
 from gradflip.rays._bracketed import Bracketed
 from gradflip.rays._compiled import kernels, serves
 from gradflip.rays._flip import Flip, FlipStatus
-from gradflip.rays._memory import free_memory
+from gradflip._memory import free_memory
 from gradflip.rays._newton import CertifiedNewton
 from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._products import checked_inputs, gradient_rays, product_type
+from gradflip.rays._random import flip_random
 from gradflip.rays._ray import Ray
 from gradflip.rays._streamed import streamed_flip
 
@@ -30,7 +32,7 @@ _LARGEST = 2**25  # pre-activations of a block at most
 
 
 def flip(
-    network: TwoLayer | StreamedTwoLayer,
+    network: TwoLayer | StreamedTwoLayer | RandomNetwork,
     x: Float[Tensor, "n d"],
     *,
     finder: Finder | None = None,
@@ -49,7 +51,8 @@ def flip(
     float32.
 
     Args:
-        network: A two-layer network; a `StreamedTwoLayer` is never held in memory.
+        network: A two-layer network, of which a `StreamedTwoLayer` is never held in memory; or a `RandomNetwork` of
+            any depth. Deep ones are bracketed by forward passes.
         x: Inputs.
         finder: `CertifiedNewton()`, `PiecewiseLinear()` or `Bracketed()`; another gets rays in float64.
         block: Inputs worked off at once; by default 256, more for networks narrower than 2,048 and fewer for those
@@ -62,10 +65,14 @@ def flip(
         UsageError: If x has the wrong shape, is not finite or is on another device, or a block does not fit in memory.
 
     Shape:
-        x `(n, d)`. Memory: at most 4 x block x m numbers beside the inputs, whatever n.
+        x `(n, d)`, of a `RandomNetwork` of several draws `(draws, n, d)`. Memory: at most 4 x block x m numbers beside the inputs, whatever n.
 
     Source: the single gradient step of Wang et al. (2022), Section 5.1, found exactly; spec 1.2.
     """
+    if isinstance(network, RandomNetwork):
+        if block is not None or not isinstance(finder, CertifiedNewton | PiecewiseLinear | Bracketed | None):
+            raise UsageError("block and finders of one's own are not for a RandomNetwork; leave them out.")
+        return flip_random(network, x, finder)
     x = checked_inputs(network, x)
     if not len(x):
         raise UsageError("x must hold at least one input, got none.")

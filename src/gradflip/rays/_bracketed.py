@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -74,11 +75,9 @@ class Bracketed:
         lower, upper = step.clone(), step.clone()
 
         index = live.nonzero()[:, 0]
-        lo, hi, tried = _expand(ray.rows(index), self.growth, self.reach)
-        found = hi.isfinite()
-        index, lo, hi = index[found], lo[found], hi[found]
+        found, lo, hi, passes = bracket(ray.rows(index), self)
+        index = index[found]
         rays = ray.rows(index)
-        lo, hi, narrowed = _narrow(rays, lo, hi, self.rtol)
         status[index] = FlipStatus.FLIPPED
         lower[index], upper[index], step[index] = lo, hi, hi
         first, marches = _no_flip_before(rays, lo, self.max_marches)
@@ -92,12 +91,49 @@ class Bracketed:
             certainty=certainty,
             lower=lower,
             upper=upper,
-            passes=torch.full_like(status, tried + narrowed + marches, dtype=torch.int32),
+            passes=torch.full_like(status, passes + marches, dtype=torch.int32),
             method=f"bracketed (rtol {self.rtol:g})",
         )
 
 
-def _expand(ray: Ray, growth: float, reach: float) -> tuple[Tensor, Tensor, int]:
+class Along(Protocol):
+    """What a bracket needs of a batch of rays: phi and its rounding, some rows of it, f(x) and |g|."""
+
+    @property
+    def value(self) -> Tensor:
+        """f(x), `(n,)`."""
+
+    @property
+    def gradient_norm(self) -> Tensor:
+        """|g|, `(n,)`."""
+
+    def rows(self, index: Tensor) -> Along:
+        """Some of the rays."""
+
+    def phi(self, s: Tensor) -> Tensor:
+        """sign(f(x)) f(x(s)), `(n,)`."""
+
+    def rounding(self, s: Tensor) -> Tensor:
+        """What of phi(s) counts as zero, `(n,)`."""
+
+
+def bracket(ray: Along, settings: Bracketed) -> tuple[Tensor, Tensor, Tensor, int]:
+    """A sign change on every ray that has one within reach.
+
+    Args:
+        ray: Rays, each with f and g not zero.
+        settings: How far to look, and how narrow a bracket.
+
+    Returns:
+        Positions of the rays with a sign change, the ends of its bracket, and evaluations of phi.
+    """
+    lo, hi, tried = _expand(ray, settings.growth, settings.reach)
+    found = hi.isfinite().nonzero()[:, 0]
+    lo, hi, narrowed = _narrow(ray.rows(found), lo[found], hi[found], settings.rtol)
+    return found, lo, hi, tried + narrowed
+
+
+def _expand(ray: Along, growth: float, reach: float) -> tuple[Tensor, Tensor, int]:
     """The first two of the steps tried between which phi goes below zero, inf where it does not; how many tried."""
     guess = ray.value.abs() / ray.gradient_norm**2
     lo, hi = torch.zeros_like(guess), torch.full_like(guess, torch.inf)
@@ -119,7 +155,7 @@ def _expand(ray: Ray, growth: float, reach: float) -> tuple[Tensor, Tensor, int]
     return lo, hi, tried
 
 
-def _narrow(ray: Ray, lo: Tensor, hi: Tensor, rtol: float, max_steps: int = 200) -> tuple[Tensor, Tensor, int]:
+def _narrow(ray: Along, lo: Tensor, hi: Tensor, rtol: float, max_steps: int = 200) -> tuple[Tensor, Tensor, int]:
     """Chandrupatla's method on every row: inverse quadratic steps where they are safe, bisection elsewhere."""
     taken = 0
     if not len(lo):

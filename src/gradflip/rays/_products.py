@@ -12,20 +12,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
+from gradflip.gaussian import RandomNetwork
 from gradflip.networks import StreamedTwoLayer, TwoLayer
 from gradflip.rays._compiled import bends_at_zero, in_threads, kernels, serves
+from gradflip.rays._random import random_ray
 from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
 
 _CONVERTED = 2**21  # weights held at once in another type than the network's
 
 
-def gradient_ray(network: TwoLayer, x: Float[Tensor, "n d"]) -> Ray:
+def gradient_ray(network: TwoLayer | RandomNetwork, x: Float[Tensor, "n d"]) -> Ray:
     """The rays along which one gradient step moves the inputs.
 
     Three matrix products, in the type of the network (float32 for a float16 one).
 
     Args:
-        network: A two-layer network.
+        network: A two-layer network, in memory or at random initialisation with weights that are never built.
         x: Inputs.
 
     Returns:
@@ -39,6 +41,8 @@ def gradient_ray(network: TwoLayer, x: Float[Tensor, "n d"]) -> Ray:
 
     Source: Wang et al. (2022), Theorem 3.1 (the step), spec 1.2.
     """
+    if isinstance(network, RandomNetwork):
+        return random_ray(network, x)
     x = checked_inputs(network, x)
     (ray,) = gradient_rays(network, x, product_type(network), max(1, len(x)))
     return ray

@@ -1,0 +1,79 @@
+"""A Gaussian matrix that is never built: products sampled conditionally on all earlier products."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from gradflip.gaussian._matrix import GaussianMatrix
+from gradflip.gaussian._observed import Observed
+
+
+@final
+class ImplicitGaussian(GaussianMatrix):
+    """A Gaussian matrix drawn only where it is multiplied, exact in law at every finite size.
+
+    Let W Q_R = Y and W^T Q_L = Z be the products asked so far, Q_R and Q_L with orthonormal columns. Given them
+
+        W = Y Q_R^T + Q_L Z^T (I - Q_R Q_R^T) + (I - Q_L Q_L^T) W~ (I - Q_R Q_R^T),      W~ an independent copy,
+
+    so that of x = Q_R c + r e, e a unit vector orthogonal to Q_R, the product is W x = Y c + r W e with
+
+        W e = Q_L (Z^T e) + (I - Q_L Q_L^T) xi,      xi ~ N(0, std^2 I);
+
+    and the same with the sides exchanged for W^T b. A vector within 1e-12 of the span of the earlier ones draws
+    nothing. The law does not depend on the order of the queries; the numbers drawn do.
+
+    Args:
+        shape: (p, q).
+        std: Standard deviation of an entry.
+        generator: Where the numbers come from: p or q of them for each new direction.
+        draws: Number of independent matrices; `None` for a single one.
+
+    Shape:
+        After k right and l left products: memory O((k + l)(p + q)), time of a product the same.
+
+    Source: the conditioning of Montanari & Wu (2022), Section 3; spec 2.2.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], std: float, *, generator: torch.Generator, draws: int | None = None
+    ) -> None:
+        super().__init__(shape, std, draws)
+        lead = () if draws is None else (draws,)
+        rows, columns = self.shape
+        self._right = Observed(lead, columns, rows)
+        self._left = Observed(lead, rows, columns)
+        self._generator = generator
+
+    def _products(self, x: Tensor) -> Tensor:
+        return self._multiply(x, seen=self._right, other=self._left)
+
+    def _transposed_products(self, b: Tensor) -> Tensor:
+        return self._multiply(b, seen=self._left, other=self._right)
+
+    def _multiply(self, x: Tensor, *, seen: Observed, other: Observed) -> Tensor:
+        # by a power of two, which rounds nothing: lengths of 1e-200 neither vanish nor overflow when squared
+        _, exponent = torch.frexp(x.abs().amax(dim=-1, keepdim=True))
+        exponent = exponent.clamp(-1000, 1000)
+        C, L, E = seen.split(torch.ldexp(x, -exponent))
+        image = C @ seen.images
+        if E.shape[-2]:
+            xi = self._normal(E, other.basis.shape[-1])
+            We = (E @ other.images.mT) @ other.basis + other.reject(xi)
+            seen.append(E, We)
+            image += L @ We
+        return torch.ldexp(image, exponent)
+
+    def _normal(self, directions: Tensor, length: int) -> Tensor:
+        """A vector for each direction, one direction after another, so that a block draws what its vectors would."""
+        xi = directions.new_empty(*directions.shape[:-1], length)
+        lead = xi.shape[:-2]
+        for i in range(xi.shape[-2]):
+            xi[..., i, :] = torch.randn(*lead, length, generator=self._generator, dtype=torch.float64)
+        xi.mul_(self.std)
+        if lead:  # a direction that is zero has the image zero
+            xi *= directions.any(dim=-1, keepdim=True)
+        return xi

@@ -1,0 +1,208 @@
+"""Networks at random initialisation, of any width and depth, with weights that need not be built."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gradflip._errors import UsageError
+from gradflip._memory import free_memory
+from gradflip._seeds import generator
+from gradflip.gaussian._dense import DenseGaussian
+from gradflip.gaussian._implicit import ImplicitGaussian
+from gradflip.gaussian._matrix import GaussianMatrix
+from gradflip.networks import Activation, activation
+
+Top = Literal["sign", "gaussian"]
+
+
+class RandomNetwork:
+    """A network at random initialisation, in `sqrt-d` scaling, known by products with its weight matrices only.
+
+    f(x) = n_L^(-1/2) a . h_L with h_l = sigma(W_l h_(l-1)), h_0 = x; the entries of W_l are i.i.d.
+    N(0, weight_variance / n_(l-1)).
+
+    An implicit network never builds a W_l: its products are sampled conditionally on all earlier ones, so that
+    everything asked of it has exactly the law of a network in memory. It remembers its queries, and answers each as
+    before; what it draws depends on the seed and on the order of the queries. float64 on the CPU.
+
+    Args:
+        widths: [d, n_1, ..., n_L]: the input dimension and the widths of the hidden layers.
+        activation: sigma, by name or as an `Activation`.
+        weight_variance: c_sigma; 2 is the initialisation of He et al. for relu.
+        top: a_j of +-1, or N(0, 1).
+        seed: Decides the weights.
+        implicit: Whether the matrices are never built, or drawn and stored.
+        draws: That many independent networks at once, each with inputs of its own; `None` for a single one.
+
+    Raises:
+        UsageError: If widths are not positive integers, the activation has no derivative, or the memory that the
+            network needs is more than there is.
+
+    Shape:
+        Memory O(k sum of widths) after k products with each matrix; explicit, the products of neighbouring widths.
+
+    Source: Montanari & Wu (2022), Section 2; conditioning as in their proofs; spec 1.1, 2.2.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        activation: str | Activation = "relu",
+        weight_variance: float = 1.0,
+        top: Top = "sign",
+        seed: int = 0,
+        implicit: bool = True,
+        draws: int | None = None,
+    ) -> None:
+        self.widths = _checked_widths(widths)
+        self.activation = _checked_activation(activation)
+        if not (math.isfinite(weight_variance) and weight_variance > 0):
+            raise UsageError(f"weight_variance must be positive and finite, got {weight_variance!r}.")
+        if top not in ("sign", "gaussian"):
+            raise UsageError(f"top must be 'sign' or 'gaussian', got {top!r}.")
+        if draws is not None and (isinstance(draws, bool) or not isinstance(draws, int) or draws < 1):
+            raise UsageError(f"draws must be a positive integer or None, got {draws!r}.")
+        self.weight_variance, self.top, self.seed = float(weight_variance), top, seed
+        self.implicit, self.draws = implicit, draws
+        self._check_memory()
+        lead = () if draws is None else (draws,)
+        top_draw = generator(seed, "random network, top")
+        if top == "sign":
+            signs = torch.randint(2, (*lead, self.widths[-1]), generator=top_draw, dtype=torch.int8)
+            self.a = signs.to(torch.float64).mul_(2).sub_(1)
+        else:
+            self.a = torch.randn(*lead, self.widths[-1], generator=top_draw, dtype=torch.float64)
+        kind = ImplicitGaussian if implicit else DenseGaussian
+        self.layers: tuple[GaussianMatrix, ...] = tuple(
+            kind(
+                (rows, columns),
+                math.sqrt(weight_variance / columns),
+                generator=generator(seed, f"random network, layer {index}"),
+                draws=draws,
+            )
+            for index, (columns, rows) in enumerate(zip(self.widths, self.widths[1:], strict=False), start=1)
+        )
+
+    @property
+    def dim(self) -> int:
+        """Input dimension d."""
+        return self.widths[0]
+
+    @property
+    def depth(self) -> int:
+        """Number L of hidden layers."""
+        return len(self.layers)
+
+    def __call__(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
+        """f at a batch of inputs.
+
+        Args:
+            x: Inputs; of `draws` networks their own ones each.
+
+        Returns:
+            Values.
+
+        Raises:
+            UsageError: If x has the wrong shape or is not finite.
+
+        Shape:
+            x `(n, d)`, or `(draws, n, d)`; result `(n,)`, or `(draws, n)`. One product with each matrix.
+        """
+        return self._top(self._pre_activations(self._checked(x))[-1])
+
+    def gradient(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+        """The gradient of f at a batch of inputs.
+
+        Args:
+            x: Inputs, as for a call.
+
+        Returns:
+            Gradients.
+
+        Raises:
+            UsageError: If x has the wrong shape or is not finite.
+
+        Shape:
+            x and result `(n, d)`, or `(draws, n, d)`. Two products with each matrix.
+        """
+        return self.value_and_gradient(x)[1]
+
+    def value_and_gradient(
+        self, x: Float[Tensor, "*batch d"]
+    ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch d"]]:
+        """Both of them, from the same products.
+
+        Args:
+            x: Inputs, as for a call.
+
+        Returns:
+            f and its gradient.
+
+        Raises:
+            UsageError: If x has the wrong shape or is not finite.
+        """
+        below = self._pre_activations(self._checked(x))
+        value = self._top(below[-1])
+        q = self.a.unsqueeze(-2) / math.sqrt(self.widths[-1])
+        for W, z in zip(reversed(self.layers), reversed(below), strict=True):
+            q = W.rmatvec(q * self.activation.derivative(z))
+        return value, q
+
+    def _pre_activations(self, x: Tensor) -> list[Tensor]:
+        found: list[Tensor] = []
+        for W in self.layers:
+            found.append(W.matvec(x if not found else self.activation(found[-1])))
+        return found
+
+    def _top(self, z: Tensor) -> Tensor:
+        """n^(-1/2) a . sigma(z)."""
+        value = (self.activation(z) @ self.a.unsqueeze(-1)).squeeze(-1)
+        return value / math.sqrt(self.widths[-1])
+
+    def _checked(self, x: Tensor) -> Tensor:
+        form = ("n",) if self.draws is None else (self.draws, "n")
+        if x.ndim != len(form) + 1 or x.shape[-1] != self.dim or (self.draws or x.shape[0]) != x.shape[0]:
+            wanted = ", ".join(map(str, (*form, self.dim)))
+            raise UsageError(f"x must have shape ({wanted}), one input a row, got {tuple(x.shape)}.")
+        if not bool(x.isfinite().all()):
+            raise UsageError(f"x must be finite, got {int((~x.isfinite()).sum())} entries that are NaN or infinite.")
+        return x.detach().to(torch.float64)
+
+    def _check_memory(self) -> None:
+        """Refuse what cannot fit before anything is allocated."""
+        pairs = list(zip(self.widths, self.widths[1:], strict=False))
+        one = sum(p * q for p, q in pairs) if not self.implicit else sum(2 * (p + q) for p, q in pairs)
+        need, free = 8 * one * (self.draws or 1), free_memory(torch.device("cpu"))
+        if free is None or need <= free:
+            return
+        what = "its first two products with each matrix" if self.implicit else "explicit matrices"
+        instead = "fewer draws or smaller widths" if self.implicit else "implicit=True, fewer draws or smaller widths"
+        raise UsageError(
+            f"widths {list(self.widths)} need {need:.3g} bytes for {what}, and {free:.3g} are free; use {instead}."
+        )
+
+
+def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    found = tuple(widths) if isinstance(widths, list | tuple) else ()
+    if len(found) < 2:
+        raise UsageError(
+            f"widths must list the input dimension and at least one hidden width, such as [100, 1000], got {widths!r}."
+        )
+    for width in found:
+        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+            raise UsageError(f"widths must be positive integers, got {width!r} in {list(found)!r}.")
+    return found
+
+
+def _checked_activation(which: str | Activation) -> Activation:
+    if not isinstance(which, str | Activation):
+        raise UsageError(
+            f"activation must be a name such as 'relu' or an Activation with its derivative, got {which!r}."
+        )
+    return activation(which)

@@ -1,0 +1,115 @@
+"""The record of the products asked of a matrix on one side: an orthonormal basis, and its images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+DEPENDENT = 1e-12
+"""A vector this near the span of the earlier ones, relative to its length, is taken to lie in it."""
+
+
+class Observed:
+    """Vectors that a matrix was multiplied with, as an orthonormal basis Q, and the images W Q.
+
+    Of many draws at once a vector may be new to one matrix and not to another: there the basis has a row of zeros,
+    and so have the images.
+
+    Attributes:
+        basis: Q, one vector a row.
+        images: W Q, one vector a row.
+
+    Shape:
+        basis `(..., k, q)`, images `(..., k, p)`; `...` is nothing or the number of draws.
+    """
+
+    def __init__(self, lead: tuple[int, ...], length: int, image_length: int) -> None:
+        self._vectors = torch.empty(*lead, 0, length, dtype=torch.float64)
+        self._images = torch.empty(*lead, 0, image_length, dtype=torch.float64)
+        self._count = 0
+
+    @property
+    def basis(self) -> Tensor:
+        """Q."""
+        return self._vectors[..., : self._count, :]
+
+    @property
+    def images(self) -> Tensor:
+        """W Q."""
+        return self._images[..., : self._count, :]
+
+    def append(self, directions: Tensor, images: Tensor) -> None:
+        """Remember new unit vectors, orthogonal to all before, and what became of them.
+
+        Args:
+            directions: `(..., r, q)`.
+            images: `(..., r, p)`.
+        """
+        count = self._count + directions.shape[-2]
+        self._vectors = _with_room(self._vectors, self._count, count)
+        self._images = _with_room(self._images, self._count, count)
+        self._vectors[..., self._count : count, :] = directions
+        self._images[..., self._count : count, :] = images
+        self._count = count
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Write a block of vectors in the basis and new orthonormal directions: x = C Q + L E.
+
+        Args:
+            x: `(..., k, q)`, entries of moderate size.
+
+        Returns:
+            C `(..., k, number of basis vectors)`, L `(..., k, r)` and the new directions E `(..., r, q)`, r <= k.
+            Gram-Schmidt, each vector orthogonalised as often as it takes to make it orthogonal to the last digit.
+        """
+        Q, lead, k = self.basis, x.shape[:-2], x.shape[-2]
+        C = x @ Q.mT
+        rest = x - C @ Q
+        L, E = x.new_zeros(*lead, k, k), x.new_empty(*lead, k, x.shape[-1])
+        new = 0
+        for i in range(k):
+            e, size = rest[..., i, :], torch.linalg.vector_norm(x[..., i, :], dim=-1, keepdim=True)
+            length = size
+            for _ in range(4):
+                onto = _inner(E[..., :new, :], e)
+                e = e - _combined(onto, E[..., :new, :])
+                L[..., i, :new] += onto
+                back = _inner(Q, e)
+                e = e - _combined(back, Q)
+                C[..., i, :] += back
+                before, length = length, torch.linalg.vector_norm(e, dim=-1, keepdim=True)
+                # what is left is at right angles once orthogonalising no longer shortens it
+                if bool(((length > 0.5 * before) | (length <= DEPENDENT * size)).all()):
+                    break
+            fresh = length > DEPENDENT * size
+            if not lead and not bool(fresh):
+                continue
+            E[..., new, :] = torch.where(fresh, e / length, 0.0)
+            L[..., i, new] = torch.where(fresh, length, 0.0)[..., 0]
+            new += 1
+        return C, L[..., :new], E[..., :new, :]
+
+    def reject(self, g: Tensor) -> Tensor:
+        """(I - Q^T Q) g, of a block `(..., r, q)`."""
+        if not self._count:
+            return g
+        return g - (g @ self.basis.mT) @ self.basis
+
+
+def _inner(rows: Tensor, x: Tensor) -> Tensor:
+    """rows_i . x, `(..., k, n)` and `(..., n)` -> `(..., k)`."""
+    return (rows @ x.unsqueeze(-1)).squeeze(-1)
+
+
+def _combined(coefficients: Tensor, rows: Tensor) -> Tensor:
+    """sum_i c_i rows_i, `(..., k)` and `(..., k, n)` -> `(..., n)`."""
+    return (coefficients.unsqueeze(-2) @ rows).squeeze(-2)
+
+
+def _with_room(held: Tensor, used: int, count: int) -> Tensor:
+    room = held.shape[-2]
+    if count <= room:
+        return held
+    grown = held.new_empty(*held.shape[:-2], max(count, room + room // 2 + 2), held.shape[-1])
+    grown[..., :used, :] = held[..., :used, :]
+    return grown

@@ -1,0 +1,83 @@
+"""Several gradient steps, one after another: the attack whose single step is the ray."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gradflip._errors import UsageError
+from gradflip.gaussian import RandomNetwork
+from gradflip.networks import TwoLayer
+
+
+@dataclass(frozen=True, eq=False)
+class AttackSteps:
+    """Where gradient steps lead.
+
+    Attributes:
+        values: f(x_0), f(x_1), ..., f(x_K).
+        relative: |x_k - x_0| / |x_0|.
+
+    Shape:
+        `(n, K + 1)` each; of a network of several draws one draw after another.
+    """
+
+    values: Float[Tensor, "n k"]
+    relative: Float[Tensor, "n k"]
+
+    @property
+    def flipped(self) -> Float[Tensor, " k"]:
+        """Share of the inputs with f(x_0) f(x_k) < 0, after each step."""
+        return (self.values * self.values[:, :1] < 0).to(torch.float64).mean(dim=0)
+
+
+def attack_steps(
+    network: TwoLayer | RandomNetwork, x: Float[Tensor, "*batch d"], step: float, steps: int
+) -> AttackSteps:
+    """Follow x_(k+1) = x_k - step sign(f(x_0)) grad f(x_k).
+
+    Args:
+        network: A network.
+        x: Inputs.
+        step: s, the multiple of the gradient that each step takes.
+        steps: K, how many.
+
+    Returns:
+        The values on the way and how far it led.
+
+    Raises:
+        UsageError: If step is not positive and finite, steps is not a positive integer, or x does not fit.
+
+    Shape:
+        x `(n, d)`, of a network of several draws `(draws, n, d)`. 2 K + 1 products with each matrix.
+
+    Source: Daniely & Shacham (2020), whose attack takes several; K = 1 is the step of Montanari & Wu (2022).
+    """
+    if not (math.isfinite(step) and step > 0):
+        raise UsageError(f"step must be positive and finite, got {step!r}.")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise UsageError(f"steps must be a positive integer, got {steps!r}.")
+    start = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float64).reshape(-1)
+    at = x
+    value, g = _value_and_gradient(network, at)
+    sign = value.sign().unsqueeze(-1)
+    values, relative = [value.reshape(-1).to(torch.float64)], [torch.zeros_like(start)]
+    for k in range(1, steps + 1):
+        at = at - step * sign * g
+        if k < steps:
+            value, g = _value_and_gradient(network, at)
+        else:
+            value = network(at)
+        values.append(value.reshape(-1).to(torch.float64))
+        relative.append(torch.linalg.vector_norm(at - x, dim=-1, dtype=torch.float64).reshape(-1) / start)
+    return AttackSteps(torch.stack(values, dim=1), torch.stack(relative, dim=1))
+
+
+def _value_and_gradient(network: TwoLayer | RandomNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
+    if isinstance(network, RandomNetwork):
+        return network.value_and_gradient(x)
+    return network(x), network.gradient(x)
