@@ -100,7 +100,7 @@ class RandomNetwork:
         return len(self.layers)
 
     def __call__(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
-        """f at a batch of inputs.
+        """Values of f at a batch of inputs.
 
         Args:
             x: Inputs; of `draws` networks their own ones each.

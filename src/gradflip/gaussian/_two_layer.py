@@ -101,6 +101,8 @@ def draw_two_layer(
         raise UsageError(f"draws must be a positive integer, got {draws!r}.")
     if not (math.isfinite(weight_variance) and weight_variance > 0):
         raise UsageError(f"weight_variance must be positive and finite, got {weight_variance!r}.")
+    if top not in ("sign", "gaussian"):
+        raise UsageError(f"top must be 'sign' or 'gaussian', got {top!r}.")
     form, c = (draws, width), float(weight_variance)
     u = torch.randn(form, generator=generator, dtype=torch.float64)
     if c != 1.0:
@@ -129,7 +131,8 @@ def draw_two_layer(
 
 
 def _top(hidden: Tensor, a: Tensor) -> Tensor:
-    return torch.linalg.vecdot(hidden, a) / math.sqrt(a.shape[1])
+    value: Tensor = torch.linalg.vecdot(hidden, a) / math.sqrt(a.shape[1])
+    return value
 
 
 def _chi_square(freedom: int, count: int, generator: torch.Generator) -> Tensor:

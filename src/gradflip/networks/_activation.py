@@ -32,7 +32,7 @@ class Activation:
         curvature: For a smooth sigma, a bound on |sigma''|, if one is known.
 
     Raises:
-        UsageError: If kinks and slopes do not describe `function`.
+        UsageError: If there is no derivative, or kinks and slopes do not describe `function`.
     """
 
     name: str
@@ -45,6 +45,10 @@ class Activation:
 
     def __post_init__(self) -> None:
         """Check that the stated shape is the shape of the function."""
+        if not callable(self.derivative):
+            raise UsageError(
+                f"activation {self.name!r} must have a derivative, a function of z, got {self.derivative!r}."
+            )
         if self.slopes is None:
             if self.kinks:
                 raise UsageError(f"activation {self.name!r} has kinks but no slopes; give one slope more than kinks.")

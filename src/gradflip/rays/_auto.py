@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
+from gradflip._memory import free_memory
 from gradflip.gaussian import RandomNetwork
 from gradflip.networks import StreamedTwoLayer, TwoLayer
 from gradflip.rays._bracketed import Bracketed
 from gradflip.rays._compiled import kernels, serves
 from gradflip.rays._flip import Flip, FlipStatus
-from gradflip._memory import free_memory
 from gradflip.rays._newton import CertifiedNewton
 from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._products import checked_inputs, gradient_rays, product_type
@@ -33,7 +33,7 @@ _LARGEST = 2**25  # pre-activations of a block at most
 
 def flip(
     network: TwoLayer | StreamedTwoLayer | RandomNetwork,
-    x: Float[Tensor, "n d"],
+    x: Float[Tensor, "*batch d"],
     *,
     finder: Finder | None = None,
     block: int | None = None,
@@ -65,7 +65,8 @@ def flip(
         UsageError: If x has the wrong shape, is not finite or is on another device, or a block does not fit in memory.
 
     Shape:
-        x `(n, d)`, of a `RandomNetwork` of several draws `(draws, n, d)`. Memory: at most 4 x block x m numbers beside the inputs, whatever n.
+        x `(n, d)`, of a `RandomNetwork` of several draws `(draws, n, d)`.
+        Memory: at most 4 x block x m numbers beside the inputs, whatever n.
 
     Source: the single gradient step of Wang et al. (2022), Section 5.1, found exactly; spec 1.2.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -96,6 +96,7 @@ class Bracketed:
         )
 
 
+@runtime_checkable  # for the checker of shapes in the test run
 class Along(Protocol):
     """What a bracket needs of a batch of rays: phi and its rounding, some rows of it, f(x) and |g|."""
 

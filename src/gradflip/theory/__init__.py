@@ -1,5 +1,6 @@
 """Limits, bounds, and the windows in which the theorems speak."""
 
+from gradflip.theory._limits import Limits, gaussian_mean, limits
 from gradflip.theory._window import WidthWindow, smallest_covered_dim, width_window
 
-__all__ = ["WidthWindow", "smallest_covered_dim", "width_window"]
+__all__ = ["Limits", "WidthWindow", "gaussian_mean", "limits", "smallest_covered_dim", "width_window"]
