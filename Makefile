@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= runs/demo
 
-.PHONY: demo test lint types layers tests readme bench clean
+.PHONY: demo test lint types layers tests laws readme bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/gradflip run wang2022 --data digits --preset quick --out $(DEMO)
@@ -23,9 +23,13 @@ layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 # shapes of tensors are checked by jaxtyping and beartype in this run, and only here
-SHAPES := gradflip.networks,gradflip.gaussian,gradflip.rays,gradflip.lazy,shapes.check
+SHAPES := gradflip.networks,gradflip.gaussian,gradflip.theory,gradflip.rays,gradflip.lazy,shapes.check
 tests: $(VENV)/.installed-dev
 	$(BIN)/pytest -n 2 -rs --cov --cov-report=term --jaxtyping-packages=$(SHAPES)
+
+# the laws of random networks in full: minutes, where `tests` takes two configurations of each
+laws: $(VENV)/.installed-dev
+	$(BIN)/pytest -m laws -rP --durations=5 tests/laws
 
 readme: $(VENV)/.installed-dev
 	$(BIN)/python tests/readme_commands.py
@@ -34,6 +38,7 @@ readme: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench_flip.py --json docs/benchmarks/bench_flip.json
 	$(BIN)/python benchmarks/bench_train.py --json docs/benchmarks/bench_train.json
+	$(BIN)/python benchmarks/bench_random.py --json docs/benchmarks/bench_random.json
 	$(BIN)/python benchmarks/page.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt

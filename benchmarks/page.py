@@ -55,6 +55,30 @@ def train_table(rows: list[dict[str, Any]]) -> list[str]:
     return lines + [f"| {row['name']} | " + " | ".join(shown(row[name]) for name in names) + " |" for row in rows]
 
 
+def random_lines(found: dict[str, Any]) -> list[str]:
+    """Networks at random initialisation, whose weights are never built."""
+    widest, against, growth = found["widest"], found["explicit / implicit"], found["growth"]
+    rays = found["two layers / 2 m normals"]
+    times = ", ".join(f"{float(s):.3g} s at {int(m):,}" for m, s in growth["CPU seconds"].items())
+    later = growth["exponent from 10^4 on"]
+    rest = f" (from 10^4 on {later:.2f}: below, a fixed cost shows)" if later else ""
+    per_dim = ", ".join(f"{name} {ratio['median']:.2f}" for name, ratio in rays.items() if "low" in ratio)
+    return [
+        "## A network at random initialisation, whose weights are never built",
+        "",
+        f"Value, gradient and flip at width and input dimension {widest['width']:,}, depth 5:",
+        f"{widest['seconds']:.1f} s, {widest['process, megabytes']:.0f} MB for the whole process (goal 20 s, 2 GB).",
+        f"CPU time by width, depth 5: {times}; exponent {growth['exponent']:.2f}{rest} (goal 1.0).",
+        f"Explicit weights at width {against['width']:,}, depth 3, drawing included, take",
+        f"{shown(against['seconds'])} times as long and {shown(against['megabytes'])} times as much memory",
+        "(goals 100 and 500).",
+        "",
+        "Two layers in closed form, m = 10^6, in units of the time to draw 2 m normal numbers (goal 5):",
+        f"{per_dim}; slowest over fastest dimension {rays['slowest / fastest dimension']['median']:.2f} (goal 1.2).",
+        "",
+    ]
+
+
 def figure(rows: list[dict[str, Any]]) -> alt.LayerChart:
     """The cost of a flip in units of its three products."""
     names = {"flip": "flip", "portable": "flip, portable path", "full sort": "full sort of all breakpoints"}
@@ -82,14 +106,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "benchmarks")
     given = parser.parse_args()
-    names = ("bench_flip", "bench_train", "streamed_flip")
-    flips, trained, streamed = (json.loads((given.folder / f"{name}.json").read_text()) for name in names)
+    names = ("bench_flip", "bench_train", "streamed_flip", "bench_random")
+    flips, trained, streamed, random = (json.loads((given.folder / f"{name}.json").read_text()) for name in names)
     env = flips["environment"]
     figure(flips["against products"]).save(given.folder / "bench_flip.svg")
     goals = "; ".join(f"m = {m}, d = {d}: {cpu}, {portable}" for (m, d), (cpu, portable) in GOALS.items())
     agree, compared = trained["stop steps equal"]
     lines = [
-        "# What flips and lazy steps cost",
+        "# What flips, lazy steps and random networks cost",
         "",
         "CPU time on one thread (wall time on two), contenders in turn in one run: median of the ratios,",
         f"round by round (range). {env['processor']}, {env['cores']} cores, torch {env['torch']}.",
@@ -127,6 +151,7 @@ def main() -> None:
         f"products (goal 1.3), {streamed['extra memory, MB']:.0f} MB; {streamed['method']}.",
         f"Median rho sqrt(d): {streamed['median rho sqrt(d)']:.3f}.",
         "",
+        *random_lines(random),
     ]
     (given.folder.parent / "benchmarks.md").write_text(
         "\n".join(lines).replace("](bench_flip.svg)", "](benchmarks/bench_flip.svg)")

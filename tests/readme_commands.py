@@ -1,4 +1,4 @@
-"""Runs what a reader is told to run: every `sh` and `python` block of the README, and each benchmark at a small size.
+"""Runs what a reader is told to run: all `sh` and `python` blocks of README and docs, examples and small benchmarks.
 
 `make demo` and `make test` are the two commands that stand in a block of neither kind.
 """
@@ -13,8 +13,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
+    "implicit_against_explicit.py": ["--draws", "500"],
     "bench_flip.py": ["--quick", "--data", "digits"],
     "bench_train.py": ["--quick"],
+    "bench_random.py": ["--quick"],
     "streamed_flip.py": ["--width", "2000", "--dim", "25"],
     "published_protocol.py": ["--sizes", "5", "--seeds", "2", "--workers", "1"],
 }
@@ -24,9 +26,18 @@ NEED_MNIST = {"published_protocol.py"}
 def commands() -> list[tuple[str, list[str]]]:
     """What to run, each with the name to show."""
     found = []
-    for kind, text in re.findall(r"^```(sh|python)\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.M | re.S):
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    blocks = [
+        (page.name, kind, text)
+        for page in pages
+        for kind, text in re.findall(r"^```(sh|python)\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+    ]
+    for page, kind, text in blocks:
         run = ["bash", "-euo", "pipefail", "-c", text] if kind == "sh" else [sys.executable, "-W", "error", "-c", text]
-        found.append((f"README: {kind} block '{text.strip().splitlines()[0]}'", run))
+        first = text.strip().splitlines()[0 if kind == "sh" else -1]
+        found.append((f"{page}: {kind} block '{first}'", run))
+    for script in sorted((ROOT / "examples").glob("*.py")):
+        found.append((f"examples/{script.name}", [sys.executable, str(script), *SMALL.get(script.name, [])]))
     for script in sorted(script for script in (ROOT / "benchmarks").glob("*.py") if script.name in SMALL):
         found.append((f"benchmarks/{script.name}", [sys.executable, str(script), *SMALL[script.name]]))
     return found

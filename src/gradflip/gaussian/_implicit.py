@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import torch
 from torch import Tensor
 
 from gradflip.gaussian._matrix import GaussianMatrix
-from gradflip.gaussian._observed import Observed
+from gradflip.gaussian._observed import Observed, add_products
 
 
 @final
@@ -55,25 +56,29 @@ class ImplicitGaussian(GaussianMatrix):
         return self._multiply(b, seen=self._left, other=self._right)
 
     def _multiply(self, x: Tensor, *, seen: Observed, other: Observed) -> Tensor:
-        # by a power of two, which rounds nothing: lengths of 1e-200 neither vanish nor overflow when squared
-        _, exponent = torch.frexp(x.abs().amax(dim=-1, keepdim=True))
-        exponent = exponent.clamp(-1000, 1000)
-        C, L, E = seen.split(torch.ldexp(x, -exponent))
+        exponent = _extreme(x)
+        C, L, E = seen.split(x if exponent is None else torch.ldexp(x, -exponent))
         image = C @ seen.images
         if E.shape[-2]:
-            xi = self._normal(E, other.basis.shape[-1])
-            We = (E @ other.images.mT) @ other.basis + other.reject(xi)
+            We = other.reject(self._normal(E, other.basis.shape[-1]))
+            add_products(We, E @ other.images.mT, other.basis)
             seen.append(E, We)
-            image += L @ We
-        return torch.ldexp(image, exponent)
+            add_products(image, L, We)
+        return image if exponent is None else torch.ldexp(image, exponent)
 
     def _normal(self, directions: Tensor, length: int) -> Tensor:
         """A vector for each direction, one direction after another, so that a block draws what its vectors would."""
         xi = directions.new_empty(*directions.shape[:-1], length)
-        lead = xi.shape[:-2]
         for i in range(xi.shape[-2]):
-            xi[..., i, :] = torch.randn(*lead, length, generator=self._generator, dtype=torch.float64)
-        xi.mul_(self.std)
-        if lead:  # a direction that is zero has the image zero
+            xi[..., i, :].normal_(std=self.std, generator=self._generator)
+        if xi.ndim > 2:  # a direction that is zero has the image zero
             xi *= directions.any(dim=-1, keepdim=True)
         return xi
+
+
+def _extreme(x: Tensor) -> Tensor | None:
+    """Exponents of 2 by which to scale vectors so small or large that their squares would underflow or overflow."""
+    size = torch.linalg.vector_norm(x, math.inf, dim=-1, keepdim=True)
+    if not bool(((size > 1e100) | ((size < 1e-100) & (size > 0))).any()):
+        return None
+    return torch.frexp(size)[1].clamp(-1000, 1000)

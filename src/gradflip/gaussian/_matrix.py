@@ -12,6 +12,18 @@ from torch import Tensor
 from gradflip._errors import UsageError
 
 
+def finite(x: Tensor) -> bool:
+    """Whether all entries are finite, without memory of the size of x.
+
+    Args:
+        x: Any tensor.
+
+    Returns:
+        True if there is no NaN and no infinity.
+    """
+    return not x.numel() or all(math.isfinite(float(end)) for end in torch.aminmax(x))
+
+
 class GaussianMatrix(ABC):
     """A p x q matrix of i.i.d. N(0, std^2) entries, or many independent ones at once.
 
@@ -102,7 +114,7 @@ class GaussianMatrix(ABC):
                 f"{what} of a {self.shape[0]} x {self.shape[1]} matrix takes vectors of length {length}, one or a row "
                 f"each{draws}, got length {x.shape[-1] if x.ndim else 0} in shape {tuple(x.shape)}."
             )
-        if not bool(x.isfinite().all()):
+        if not finite(x):
             raise UsageError(f"{what} takes finite vectors, got {int((~x.isfinite()).sum())} entries that are not.")
         x = x.detach().to(torch.float64)
         assert callable(products)

@@ -15,7 +15,7 @@ from gradflip._memory import free_memory
 from gradflip._seeds import generator
 from gradflip.gaussian._dense import DenseGaussian
 from gradflip.gaussian._implicit import ImplicitGaussian
-from gradflip.gaussian._matrix import GaussianMatrix
+from gradflip.gaussian._matrix import GaussianMatrix, finite
 from gradflip.networks import Activation, activation
 
 Top = Literal["sign", "gaussian"]
@@ -170,7 +170,7 @@ class RandomNetwork:
         if x.ndim != len(form) + 1 or x.shape[-1] != self.dim or (self.draws or x.shape[0]) != x.shape[0]:
             wanted = ", ".join(map(str, (*form, self.dim)))
             raise UsageError(f"x must have shape ({wanted}), one input a row, got {tuple(x.shape)}.")
-        if not bool(x.isfinite().all()):
+        if not finite(x):
             raise UsageError(f"x must be finite, got {int((~x.isfinite()).sum())} entries that are NaN or infinite.")
         return x.detach().to(torch.float64)
 

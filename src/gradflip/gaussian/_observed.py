@@ -39,16 +39,14 @@ class Observed:
         return self._images[..., : self._count, :]
 
     def append(self, directions: Tensor, images: Tensor) -> None:
-        """Remember new unit vectors, orthogonal to all before, and what became of them.
+        """Remember the new directions that `split` found, and what became of them.
 
         Args:
             directions: `(..., r, q)`.
             images: `(..., r, p)`.
         """
         count = self._count + directions.shape[-2]
-        self._vectors = _with_room(self._vectors, self._count, count)
         self._images = _with_room(self._images, self._count, count)
-        self._vectors[..., self._count : count, :] = directions
         self._images[..., self._count : count, :] = images
         self._count = count
 
@@ -56,26 +54,28 @@ class Observed:
         """Write a block of vectors in the basis and new orthonormal directions: x = C Q + L E.
 
         Args:
-            x: `(..., k, q)`, entries of moderate size.
+            x: `(..., k, q)`, of moderate size.
 
         Returns:
             C `(..., k, number of basis vectors)`, L `(..., k, r)` and the new directions E `(..., r, q)`, r <= k.
             Gram-Schmidt, each vector orthogonalised as often as it takes to make it orthogonal to the last digit.
         """
-        Q, lead, k = self.basis, x.shape[:-2], x.shape[-2]
-        C = x @ Q.mT
-        rest = x - C @ Q
-        L, E = x.new_zeros(*lead, k, k), x.new_empty(*lead, k, x.shape[-1])
+        lead, k = x.shape[:-2], x.shape[-2]
+        self._vectors = _with_room(self._vectors, self._count, self._count + k)
+        Q, E = self.basis, self._vectors[..., self._count : self._count + k, :]
+        C, L = x @ Q.mT, x.new_zeros(*lead, k, k)
         new = 0
         for i in range(k):
-            e, size = rest[..., i, :], torch.linalg.vector_norm(x[..., i, :], dim=-1, keepdim=True)
-            length = size
+            e, size = E[..., new, :], torch.linalg.vector_norm(x[..., i, :], dim=-1, keepdim=True)
+            e.copy_(x[..., i, :])
+            _subtract(e, C[..., i, :], Q)
+            length = torch.linalg.vector_norm(e, dim=-1, keepdim=True)
             for _ in range(4):
                 onto = _inner(E[..., :new, :], e)
-                e = e - _combined(onto, E[..., :new, :])
+                _subtract(e, onto, E[..., :new, :])
                 L[..., i, :new] += onto
                 back = _inner(Q, e)
-                e = e - _combined(back, Q)
+                _subtract(e, back, Q)
                 C[..., i, :] += back
                 before, length = length, torch.linalg.vector_norm(e, dim=-1, keepdim=True)
                 # what is left is at right angles once orthogonalising no longer shortens it
@@ -84,16 +84,34 @@ class Observed:
             fresh = length > DEPENDENT * size
             if not lead and not bool(fresh):
                 continue
-            E[..., new, :] = torch.where(fresh, e / length, 0.0)
+            # a vector that is not fresh leaves only rounding, which becomes a direction of zeros
+            e.mul_(torch.where(fresh, 1 / length, 0.0))
             L[..., i, new] = torch.where(fresh, length, 0.0)[..., 0]
             new += 1
         return C, L[..., :new], E[..., :new, :]
 
     def reject(self, g: Tensor) -> Tensor:
-        """(I - Q^T Q) g, of a block `(..., r, q)`."""
-        if not self._count:
-            return g
-        return g - (g @ self.basis.mT) @ self.basis
+        """(I - Q^T Q) g, written over g, of a block `(..., r, q)`."""
+        if self._count:
+            add_products(g, g @ self.basis.mT, self.basis, alpha=-1)
+        return g
+
+
+def add_products(into: Tensor, coefficients: Tensor, rows: Tensor, alpha: float = 1.0) -> Tensor:
+    """Add alpha * coefficients @ rows in place: fresh memory of many megabytes costs more than the sum.
+
+    Args:
+        into: `(..., r, n)`.
+        coefficients: `(..., r, k)`.
+        rows: `(..., k, n)`.
+        alpha: A factor.
+
+    Returns:
+        `into`.
+    """
+    if rows.shape[-2]:
+        (into.addmm_ if into.ndim == 2 else into.baddbmm_)(coefficients, rows, alpha=alpha)
+    return into
 
 
 def _inner(rows: Tensor, x: Tensor) -> Tensor:
@@ -101,9 +119,9 @@ def _inner(rows: Tensor, x: Tensor) -> Tensor:
     return (rows @ x.unsqueeze(-1)).squeeze(-1)
 
 
-def _combined(coefficients: Tensor, rows: Tensor) -> Tensor:
-    """sum_i c_i rows_i, `(..., k)` and `(..., k, n)` -> `(..., n)`."""
-    return (coefficients.unsqueeze(-2) @ rows).squeeze(-2)
+def _subtract(x: Tensor, coefficients: Tensor, rows: Tensor) -> None:
+    """Subtract sum_i c_i rows_i in place, `(..., n)`, `(..., k)` and `(..., k, n)`."""
+    add_products(x.unsqueeze(-2), coefficients.unsqueeze(-2), rows, alpha=-1)
 
 
 def _with_room(held: Tensor, used: int, count: int) -> Tensor:

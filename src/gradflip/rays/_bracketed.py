@@ -164,7 +164,7 @@ def _narrow(ray: Along, lo: Tensor, hi: Tensor, rtol: float, max_steps: int = 20
     a, b = hi, lo  # a: newest point, b: other end of the bracket, c: the point before
     fa, fb = ray.phi(a), ray.phi(b)
     c, fc = a, fa
-    t = torch.full_like(a, 0.5)
+    t = (fa / (fa - fb)).nan_to_num(0.5).clamp(1e-3, 1 - 1e-3)  # where the chord is zero: phi is nearly linear
     wide = torch.ones_like(a, dtype=torch.bool)
     while taken < max_steps:
         taken += 1
