@@ -196,6 +196,9 @@ def _no_flip_before(ray: Ray, lower: Tensor, max_marches: int) -> tuple[Tensor, 
     if ray.sigma.curvature is None or not len(lower):
         return torch.zeros_like(lower, dtype=torch.bool), 0
     bend = ray.sigma.curvature * (ray.v**2 @ ray.a.abs()) / math.sqrt(ray.width)
+    # as near the bracket as rounding lets phi be told from zero: for inputs near the boundary that is not very near
+    near = 4 * ray.rounding(lower) / ray.slope(lower).abs()
+    goal = lower - torch.minimum(torch.maximum(near, _CLOSE * lower), 1e-3 * lower)
     t = torch.zeros_like(lower)
     marches = 0
     while marches < max_marches:
@@ -206,7 +209,7 @@ def _no_flip_before(ray: Ray, lower: Tensor, max_marches: int) -> tuple[Tensor, 
         root = torch.sqrt(slope**2 + 2 * bend * height)
         ahead = torch.where(slope > 0, (slope + root) / bend, 2 * height / (root - slope))
         t = torch.where(bend > 0, t + ahead.nan_to_num(0.0), torch.inf)
-        if bool((t >= lower * (1 - _CLOSE)).all()):
+        if bool((t >= goal).all()):
             break
         t = torch.minimum(t, lower)
-    return t >= lower * (1 - _CLOSE), marches
+    return t >= goal, marches
