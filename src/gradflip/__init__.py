@@ -12,9 +12,10 @@ from gradflip._errors import FileError, UsageError
 from gradflip._version import __version__
 
 if TYPE_CHECKING:
+    from gradflip.attacks import Attack, pgd
     from gradflip.data import Split, load_data
     from gradflip.gaussian import RandomNetwork
-    from gradflip.lazy import Fit, LazyBall, StopReason, train
+    from gradflip.lazy import Fit, LazyBall, StopReason, train, train_adversarially
     from gradflip.networks import Activation, StreamedTwoLayer, TwoLayer
     from gradflip.rays import (
         AttackSteps,
@@ -31,18 +32,22 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "Attack": "attacks", "pgd": "attacks",
     "Split": "data", "load_data": "data",
     "RandomNetwork": "gaussian",
     "Fit": "lazy", "LazyBall": "lazy", "StopReason": "lazy", "train": "lazy",
+    "train_adversarially": "lazy",
     "Activation": "networks", "StreamedTwoLayer": "networks", "TwoLayer": "networks",
-    "AttackSteps": "rays", "Bracketed": "rays", "Certainty": "rays", "CertifiedNewton": "rays", "Flip": "rays", "FlipStatus": "rays",
-    "PiecewiseLinear": "rays", "Ray": "rays", "attack_steps": "rays", "flip": "rays", "gradient_ray": "rays",
+    "AttackSteps": "rays", "Bracketed": "rays", "Certainty": "rays", "CertifiedNewton": "rays", "Flip": "rays",
+    "FlipStatus": "rays", "PiecewiseLinear": "rays", "Ray": "rays", "attack_steps": "rays", "flip": "rays",
+    "gradient_ray": "rays",
 }  # fmt: skip
 
 __all__ = [
-    "Activation", "AttackSteps", "Bracketed", "Certainty", "CertifiedNewton", "FileError", "Fit", "Flip", "FlipStatus", "LazyBall",
-    "PiecewiseLinear", "RandomNetwork", "Ray", "Split", "StopReason", "StreamedTwoLayer", "TwoLayer", "UsageError", "__version__",
-    "attack_steps", "flip", "gradient_ray", "load_data", "train",
+    "Activation", "Attack", "AttackSteps", "Bracketed", "Certainty", "CertifiedNewton", "FileError", "Fit", "Flip",
+    "FlipStatus", "LazyBall", "PiecewiseLinear", "RandomNetwork", "Ray", "Split", "StopReason", "StreamedTwoLayer",
+    "TwoLayer", "UsageError", "__version__", "attack_steps", "flip", "gradient_ray", "load_data", "pgd", "train",
+    "train_adversarially",
 ]  # fmt: skip
 
 
