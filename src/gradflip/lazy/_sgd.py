@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._errors import UsageError
+from gradflip._errors import FileError, UsageError
 from gradflip._seeds import generator
 from gradflip.lazy._ball import LazyBall, with_rows
 from gradflip.lazy._history import Recorder
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 Check = Literal["step", "epoch"]
 Keep = Literal["inside", "outside"]
 Shuffle = Literal["every-epoch", "once"]
+
+
+_NUMBERS = ("steps", "epochs", "deviation", "left_at", "converged", "robust_accuracy")
 
 
 class StopReason(enum.Enum):
@@ -66,6 +71,47 @@ class Fit:
     left_at: float | None
     converged: bool | None = None
     robust_accuracy: float | None = None
+
+    def save(self, path: str | Path) -> None:
+        """Write the network and how it came about to one safetensors file, which `TwoLayer.load` reads too.
+
+        Args:
+            path: The file, `.safetensors`.
+
+        Raises:
+            UsageError: If the activation is not a built-in one.
+            FileError: If the file cannot be written.
+        """
+        numbers = {name: getattr(self, name) for name in _NUMBERS} | {"stopped_because": self.stopped_because.value}
+        numbers["history"] = self.history.to_dict(as_series=False)
+        self.network.save(path, about={"fit": json.dumps(numbers)})
+
+    @staticmethod
+    def load(path: str | Path) -> Fit:
+        """Read what `save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            A `Fit`.
+
+        Raises:
+            FileError: If the file is missing or damaged, or holds a network without a training.
+        """
+        import polars as pl
+        from safetensors import safe_open
+
+        network = TwoLayer.load(path)
+        try:
+            with safe_open(str(path), framework="pt") as opened:
+                numbers = json.loads((opened.metadata() or {})["fit"])
+            schema = {name: pl.Int64 if name == "step" else pl.Float64 for name in numbers["history"]}
+            history = pl.DataFrame(numbers.pop("history"), schema=schema)
+            why = StopReason(numbers.pop("stopped_because"))
+            return Fit(network, history, why, **{name: numbers[name] for name in _NUMBERS})
+        except Exception as error:  # a header that is no JSON, or lacks something
+            raise FileError(f"{path} holds a network but no training of it: {error!r}; use TwoLayer.load.") from error
 
 
 def train(

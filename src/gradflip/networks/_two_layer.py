@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -278,11 +278,12 @@ class TwoLayer:
         bias = None if first.bias is None else first.bias.detach().clone()
         return TwoLayer(first.weight.detach().clone(), a, bias, c, _module_activation(middle))
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, about: Mapping[str, str] | None = None) -> None:
         """Write weights and form to a safetensors file (no pickle).
 
         Args:
             path: The file, `.safetensors`.
+            about: More for its header, which `load` does not look at.
 
         Raises:
             UsageError: If the activation is not a built-in one: its code cannot be saved.
@@ -297,12 +298,12 @@ class TwoLayer:
             tensors["bias"] = self.bias
         if self.output_bias is not None:
             tensors["output_bias"] = torch.tensor(self.output_bias, dtype=torch.float64)
-        about = {"format": "gradflip.TwoLayer/1", "activation": self.activation.name, "scaling": self.scaling}
+        own = {"format": "gradflip.TwoLayer/1", "activation": self.activation.name, "scaling": self.scaling}
         try:
             # safetensors takes no views and no two tensors of one memory
             for name, tensor in tensors.items():
                 tensors[name] = tensor.cpu().clone(memory_format=torch.contiguous_format)
-            save_file(tensors, str(path), metadata=about)
+            save_file(tensors, str(path), metadata={**(about or {}), **own})
         except Exception as error:  # safetensors has an exception class of its own for a failed write
             raise FileError(f"{path} cannot be written: {error}.") from error
 

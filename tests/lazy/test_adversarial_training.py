@@ -1,0 +1,276 @@
+"""Projected adversarial training: what the algorithm says, inside the ball at every step, and never lost by a kill."""
+
+import math
+
+import pytest
+import torch
+
+import gradflip.lazy._adversarial as adversarial
+from cases import refused
+from gradflip import (
+    FileError,
+    Fit,
+    LazyBall,
+    StopReason,
+    TwoLayer,
+    UsageError,
+    load_data,
+    pgd,
+    train,
+    train_adversarially,
+)
+
+
+def examples(n: int = 64, dim: int = 8, seed: int = 0, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.nn.functional.normalize(torch.randn(n, dim, generator=draw, dtype=torch.float64))
+    return x.to(dtype), torch.where(x[:, 0] < 0, -1.0, 1.0).to(dtype)
+
+
+def start(dim: int = 8, width: int = 40, dtype=torch.float64, **form) -> TwoLayer:
+    return TwoLayer.random(dim, width, seed=1, dtype=dtype, **form)
+
+
+def shifted(network: TwoLayer) -> TwoLayer:
+    return TwoLayer(network.W + 0.1, network.a)
+
+
+def value(network0: TwoLayer, W, b, x):
+    u = x @ W.mT + (0.0 if b is None else b)
+    return network0.activation(u) @ network0.a / math.sqrt(network0.width) + (network0.output_bias or 0.0)
+
+
+def attacked(network0, W, b, x, y, epsilon, steps, clip) -> torch.Tensor:
+    """K steps of ascent on the loss, by autograd."""
+    p = torch.zeros_like(x)
+    for _ in range(steps):
+        at = (x + p).requires_grad_()
+        loss = torch.nn.functional.softplus(-y * value(network0, W.detach(), None if b is None else b.detach(), at))
+        (g,) = torch.autograd.grad(loss.sum(), at)
+        norm = g.norm(dim=1, keepdim=True)
+        p = p + torch.where(norm > 0, 2.5 * epsilon / steps * g / norm, 0.0)
+        if clip:
+            p = (x + p).clamp(*clip) - x
+        p = p * (epsilon / p.norm(dim=1, keepdim=True)).clamp(max=1.0)
+    return x + p
+
+
+def plainly(network0, x, y, epsilon, radius, *, lr, batch, steps, epochs, protocol, clip, orders):
+    """Algorithm 1 by autograd: weights after each epoch, before its projection where the scripts have it."""
+    W = network0.W.clone().requires_grad_()
+    b = None if network0.bias is None else network0.bias.clone().requires_grad_()
+    parameters = [W] if b is None else [W, b]
+    start = [part.detach().clone() for part in parameters]
+
+    def project():
+        with torch.no_grad():
+            moved = torch.cat([(p - s).reshape(len(W), -1) for p, s in zip(parameters, start, strict=True)], dim=1)
+            factor = (radius / moved.norm(dim=1)).clamp(max=1.0)
+            for p, s in zip(parameters, start, strict=True):
+                shape = (-1, *[1] * (p.ndim - 1))
+                p.copy_(s + factor.reshape(shape) * (p - s))
+
+    for order in orders[:epochs]:
+        if protocol == "published":
+            project()
+            stale = attacked(network0, W, b, x, y, epsilon, steps, clip)
+        for part in order.split(batch):
+            inputs = stale[part] if protocol == "published" else attacked(
+                network0, W, b, x[part], y[part], epsilon, steps, clip
+            )  # fmt: skip
+            loss = torch.nn.functional.softplus(-y[part] * value(network0, W, b, inputs)).mean()
+            grads = torch.autograd.grad(loss, parameters)
+            with torch.no_grad():
+                for p, g in zip(parameters, grads, strict=True):
+                    p -= lr * g
+            if protocol == "text":
+                project()
+    return [part.detach() for part in parameters]
+
+
+def orders(n: int, epochs: int, seed: int, *, once: bool) -> list[torch.Tensor]:
+    draw = adversarial.generator(seed, "adversarial batches")
+    drawn = [torch.randperm(n, generator=draw) for _ in range(1 if once else epochs)]
+    return drawn * epochs if once else drawn
+
+
+@pytest.mark.parametrize("protocol", ["text", "published"])
+@pytest.mark.parametrize(
+    ("form", "clip"), [({}, None), ({"bias": True, "output_bias": True}, (-0.5, 0.5)), ({"activation": "tanh"}, None)]
+)
+def test_the_weights_are_those_of_the_algorithm_by_autograd(protocol, form, clip):
+    x, y = examples()
+    x = x.clamp(*clip) if clip else x
+    network0 = start(**form)
+    ball = LazyBall(network0, 0.5)
+    fit = train_adversarially(
+        network0, x, y, 0.2, ball, lr=0.3, batch_size=10, attack_steps=6, max_epochs=3, protocol=protocol, clip=clip,
+        warm=False, seed=5,
+    )  # fmt: skip
+    epochs = int(fit.epochs)
+    expected = plainly(
+        network0, x, y, 0.2, ball.radius, lr=0.3, batch=10, steps=6, epochs=epochs, protocol=protocol, clip=clip,
+        orders=orders(len(x), 3, 5, once=protocol == "published"),
+    )  # fmt: skip
+    torch.testing.assert_close(fit.network.W, expected[0], rtol=1e-9, atol=1e-11)
+    if form.get("bias"):
+        torch.testing.assert_close(fit.network.bias, expected[1], rtol=1e-9, atol=1e-11)
+    assert epochs == 3 or protocol == "text"
+    assert fit.deviation > 0.9 * ball.radius  # the projection had something to do
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bias", [False, True])
+def test_after_every_step_the_network_is_in_the_ball(bias, dtype, monkeypatch):
+    x, y = examples(dtype=dtype)
+    network0 = start(dtype=dtype, bias=bias)
+    ball = LazyBall(network0, 0.3)
+    seen = []
+    project = adversarial._Trainer.project
+    monkeypatch.setattr(
+        adversarial._Trainer, "project", lambda self: (project(self), seen.append(ball.deviation(self.network)))[0]
+    )
+    train_adversarially(network0, x, y, 0.1, ball, lr=5.0, batch_size=8, attack_steps=4, max_epochs=4)
+    assert len(seen) == 4 * 8
+    assert max(seen) <= ball.radius * (1 + 1e-6)
+    assert max(seen) > 0.999 * ball.radius
+
+
+def test_projecting_twice_is_projecting_once_and_rows_inside_do_not_move():
+    network0 = start(bias=True)
+    state = adversarial._State.start(network0, 3, 8, 0)
+    moved = torch.randn(40, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    state.W.add_(0.02 * moved)
+    state.bias.add_(0.01)
+    before = state.W.clone()
+    trainer = adversarial._Trainer(network0, state, 0.05, 4, 0.0, None, torch.ones(3))
+    inside = trainer._distances() <= 0.05
+    assert 3 < int(inside.sum()) < 37
+    trainer.project()
+    once = state.W.clone()
+    assert torch.equal(once[inside], before[inside])
+    assert not torch.equal(once[~inside], before[~inside])
+    trainer.project()
+    assert torch.equal(state.W, once)
+
+
+def test_training_against_an_attack_makes_a_network_more_robust_than_plain_training():
+    digits = load_data("digits", (0, 1), 8, normalize=True)
+    x, y = digits.x_train.float(), digits.y_train.float()
+    test = digits.x_test.float(), digits.y_test.float()
+    network0 = start(64, 300, torch.float32)
+    ball = LazyBall(network0, 10.0)
+    plain = train(network0, x, y, ball=ball, max_epochs=60).network
+    fit = train_adversarially(
+        network0, x, y, 0.3, ball, lr=0.1, attack_steps=20, max_epochs=40, momentum=0.9, schedule="cosine", test=test
+    )
+    found = pgd(fit.network, *test, 0.3, steps=100, restarts=5)
+    assert fit.robust_accuracy == found.robust_accuracy
+    assert found.robust_accuracy > pgd(plain, *test, 0.3, steps=100, restarts=5).robust_accuracy + 0.1
+    assert fit.history["robust_train_accuracy"].max() == fit.history["robust_train_accuracy"][int(fit.epochs) - 1]
+
+
+def test_training_stops_where_nothing_improves_and_says_so():
+    x, y = examples()
+    fit = train_adversarially(start(), x, y, 5.0, LazyBall(start(), 1.0), lr=1e-4, attack_steps=4, max_epochs=200)
+    assert fit.stopped_because is StopReason.PLATEAU
+    assert len(fit.history) == 1 + adversarial.PATIENCE
+    assert fit.converged is True
+    few = train_adversarially(start(), x, y, 0.1, LazyBall(start(), 10.0), lr=0.5, attack_steps=4, max_epochs=2)
+    assert few.stopped_because is StopReason.MAX_EPOCHS
+    assert few.converged is False
+
+
+def test_warm_attacks_change_the_examples_but_stay_in_the_ball():
+    x, y = examples(dtype=torch.float32)
+    network0 = start(dtype=torch.float32)
+    ball = LazyBall(network0, 5.0)
+    fits = [
+        train_adversarially(network0, x, y, 0.3, ball, lr=0.1, attack_steps=40, max_epochs=15, warm=warm)
+        for warm in (True, False)
+    ]
+    assert not torch.equal(fits[0].network.W, fits[1].network.W)
+    robust = [pgd(fit.network, x, y, 0.3, restarts=3).robust_accuracy for fit in fits]
+    assert abs(robust[0] - robust[1]) < 0.1
+
+
+@pytest.mark.parametrize("protocol", ["text", "published"])
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(protocol, tmp_path):
+    x, y = examples(dtype=torch.float32)
+    network0 = start(dtype=torch.float32, bias=True)
+    ball, file = LazyBall(network0, 2.0), tmp_path / "state.safetensors"
+    settings = dict(
+        lr=0.1, attack_steps=5, batch_size=16, max_epochs=7, momentum=0.5, protocol=protocol, schedule="cosine"
+    )
+    unbroken = train_adversarially(network0, x, y, 0.1, ball, **settings)
+
+    def kill(share):
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_adversarially(network0, x, y, 0.1, ball, **settings, checkpoint=file, progress=kill)
+    went_on = train_adversarially(network0, x, y, 0.1, ball, **settings, checkpoint=file)
+    assert torch.equal(went_on.network.W, unbroken.network.W)
+    assert torch.equal(went_on.network.bias, unbroken.network.bias)
+    assert went_on.history.equals(unbroken.history)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path):
+    x, y = examples()
+    network0, file = start(), tmp_path / "state.safetensors"
+    ball = LazyBall(network0, 2.0)
+    train_adversarially(network0, x, y, 0.1, ball, attack_steps=3, max_epochs=1, checkpoint=file)
+    with pytest.raises(
+        UsageError, match=r"is of another training: epsilon = 0.1 there and 0.2 here; name another file"
+    ):
+        train_adversarially(network0, x, y, 0.2, ball, attack_steps=3, max_epochs=1, checkpoint=file)
+    file.write_bytes(b"nothing")
+    with pytest.raises(FileError, match="is no checkpoint of a training, or a damaged one"):
+        train_adversarially(network0, x, y, 0.1, ball, attack_steps=3, max_epochs=1, checkpoint=file)
+
+
+def test_a_fit_is_saved_and_read_again(tmp_path):
+    x, y = examples(dtype=torch.float32)
+    network0 = start(dtype=torch.float32)
+    ball, file = LazyBall(network0, 1.0), tmp_path / "fit.safetensors"
+    fits = [
+        train(network0, x, y, ball=ball, max_epochs=20),
+        train_adversarially(network0, x, y, 0.1, ball, attack_steps=3, max_epochs=2, test=(x, y)),
+    ]
+    for fit in fits:
+        fit.save(file)
+        again = Fit.load(file)
+        assert torch.equal(again.network.W, fit.network.W)
+        assert again.history.equals(fit.history)
+        names = ("stopped_because", "steps", "epochs", "deviation", "left_at", "converged", "robust_accuracy")
+        assert [getattr(again, name) for name in names] == [getattr(fit, name) for name in names]
+        assert torch.equal(TwoLayer.load(file).W, fit.network.W)
+    network0.save(file)
+    with pytest.raises(FileError, match="holds a network but no training of it"):
+        Fit.load(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epsilon": -1.0}, "epsilon must be positive and finite, got -1.0"),
+        ({"lr": math.inf}, "lr must be positive and finite, got inf"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
+        ({"attack_steps": 0}, "attack_steps must be an integer >= 1, got 0"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
+        ({"protocol": "texts"}, "protocol must be 'text' or 'published', got 'texts'"),
+        ({"schedule": "linear"}, "schedule must be 'constant' or 'cosine', got 'linear'"),
+        ({"clip": (0.0, 1.0)}, r"x must lie in the box clip=\(0.0, 1.0\)"),
+        ({"y": torch.zeros(64).double()}, r"y must hold only -1 and \+1, got 0"),
+        ({"network0": start().rescale("sqrt-d")}, "network0 must be in 'unit' scaling"),
+        ({"ball": LazyBall(shifted(start()), 1.0)}, "ball must be around network0"),
+    ],
+)
+def test_a_wrong_argument_is_named(change, message):
+    x, y = examples()
+    usual = {"network0": start(), "x": x, "y": y, "epsilon": 0.1, "ball": LazyBall(start(), 1.0)}
+    given = usual | change
+    with refused(message):
+        train_adversarially(*(given.pop(name) for name in usual), **{k: v for k, v in given.items() if k not in usual})
