@@ -17,6 +17,7 @@ SMALL = {
     "bench_flip.py": ["--quick", "--data", "digits"],
     "bench_train.py": ["--quick"],
     "bench_random.py": ["--quick"],
+    "bench_adversarial.py": ["--quick", "--data", "digits"],
     "streamed_flip.py": ["--width", "2000", "--dim", "25"],
     "published_protocol.py": ["--sizes", "5", "--seeds", "2", "--workers", "1"],
 }
