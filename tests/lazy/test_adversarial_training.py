@@ -19,6 +19,7 @@ from gradflip import (
     train,
     train_adversarially,
 )
+from gradflip.lazy import train_many_adversarially
 
 
 def examples(n: int = 64, dim: int = 8, seed: int = 0, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,7 +129,7 @@ def test_after_every_step_the_network_is_in_the_ball(bias, dtype, monkeypatch):
     seen = []
     project = adversarial._Trainer.project
     monkeypatch.setattr(
-        adversarial._Trainer, "project", lambda self: (project(self), seen.append(ball.deviation(self.network)))[0]
+        adversarial._Trainer, "project", lambda self: (project(self), seen.append(ball.deviation(now(self))))[0]
     )
     train_adversarially(network0, x, y, 0.1, ball, lr=5.0, batch_size=8, attack_steps=4, max_epochs=4)
     assert len(seen) == 4 * 8
@@ -136,15 +137,24 @@ def test_after_every_step_the_network_is_in_the_ball(bias, dtype, monkeypatch):
     assert max(seen) > 0.999 * ball.radius
 
 
+def now(trainer) -> TwoLayer:
+    """The network of a trainer's first run as it is."""
+    bias = None if trainer.state.bias is None else trainer.state.bias[0]
+    return TwoLayer(trainer.state.W[0], trainer.networks0[0].a, bias)
+
+
 def test_projecting_twice_is_projecting_once_and_rows_inside_do_not_move():
     network0 = start(bias=True)
-    state = adversarial._State.start(network0, 3, 8, 0)
+    ball = LazyBall(network0, radius=0.05)
+    trainer = adversarial._Trainer(
+        [network0], [ball], *examples(), [0.1], 0.1, 4, 3, 2, "text", None, True, 0.0, "constant", [0]
+    )
+    state = trainer.state
     moved = torch.randn(40, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     state.W.add_(0.02 * moved)
     state.bias.add_(0.01)
     before = state.W.clone()
-    trainer = adversarial._Trainer(network0, state, 0.05, 4, 0.0, None, torch.ones(3))
-    inside = trainer._distances() <= 0.05
+    inside = trainer.distances() <= 0.05
     assert 3 < int(inside.sum()) < 37
     trainer.project()
     once = state.W.clone()
@@ -217,6 +227,38 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(protocol, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
 
 
+def test_a_training_that_was_done_is_done_when_it_is_asked_for_again(tmp_path):
+    x, y = examples()
+    network0, file = start(), tmp_path / "state.safetensors"
+    settings = dict(lr=1e-4, attack_steps=3, max_epochs=60, checkpoint=file)
+    first = train_adversarially(network0, x, y, 5.0, LazyBall(network0, 1.0), **settings)
+    epochs = []
+    again = train_adversarially(network0, x, y, 5.0, LazyBall(network0, 1.0), **settings, progress=epochs.append)
+    assert first.stopped_because is again.stopped_because is StopReason.PLATEAU
+    assert torch.equal(first.network.W, again.network.W)
+    assert epochs == []
+
+
+@pytest.mark.parametrize("protocol", ["text", "published"])
+@pytest.mark.parametrize("form", [{}, {"bias": True, "output_bias": True, "activation": "tanh"}])
+def test_many_runs_at_once_are_the_single_runs(protocol, form):
+    x, y = examples()
+    networks0 = [TwoLayer.random(8, 30, seed=seed, dtype=torch.float64, **form) for seed in range(4)]
+    balls = [LazyBall(network0, C0) for network0, C0 in zip(networks0, (0.5, 2.0, 10.0, 1.0), strict=True)]
+    epsilons, seeds = [0.1, 0.2, 0.05, 5.0], [3, 4, 5, 6]
+    settings = dict(lr=0.1, attack_steps=12, batch_size=10, max_epochs=25, momentum=0.5, protocol=protocol)
+    many = train_many_adversarially(networks0, x, y, epsilons, balls, seeds=seeds, test=(x, y), **settings)
+    for network0, ball, epsilon, seed, fit in zip(networks0, balls, epsilons, seeds, many, strict=True):
+        alone = train_adversarially(network0, x, y, epsilon, ball, seed=seed, test=(x, y), **settings)
+        assert fit.stopped_because is alone.stopped_because
+        assert len(fit.history) == len(alone.history)
+        if epsilon == 5.0:
+            continue  # attacks far beyond the data: there a change of 1e-15 grows to 0.06 in 25 epochs
+        torch.testing.assert_close(fit.network.W, alone.network.W, rtol=1e-8, atol=1e-9)
+        assert fit.robust_accuracy == alone.robust_accuracy
+    assert len({fit.stopped_because for fit in many}) == 2  # the hopeless one drops out early
+
+
 def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path):
     x, y = examples()
     network0, file = start(), tmp_path / "state.safetensors"
@@ -250,6 +292,16 @@ def test_a_fit_is_saved_and_read_again(tmp_path):
     network0.save(file)
     with pytest.raises(FileError, match="holds a network but no training of it"):
         Fit.load(file)
+
+
+def test_runs_of_different_shape_or_number_are_refused():
+    x, y = examples()
+    networks0 = [start(), start(width=50)]
+    balls = [LazyBall(network0, 1.0) for network0 in networks0]
+    with refused("networks0 must all have the same shape, type, activation and biases"):
+        train_many_adversarially(networks0, x, y, [0.1, 0.1], balls, seeds=[0, 1])
+    with refused("networks0, epsilons, balls and seeds must have one entry for each run, got 2, 1, 2 and 2"):
+        train_many_adversarially(networks0, x, y, [0.1], balls, seeds=[0, 1])
 
 
 @pytest.mark.parametrize(

@@ -180,53 +180,56 @@ def _check_settings(
         raise UsageError(f"clip must be a box (low, high) with low below high, got {clip}.")
 
 
-def rounded_budget(x: Tensor, epsilon: float) -> Tensor:
+def rounded_budget(x: Tensor, epsilon: float | Tensor) -> Tensor:
     """Radii such that x + p, rounded to the type of x, is within epsilon of x.
 
     Args:
         x: Inputs.
-        epsilon: The budget.
+        epsilon: The budget, or a column of budgets.
 
     Returns:
         At most epsilon, one for each input: x + p is rounded by half a unit in the last place of each coordinate.
 
     Shape:
-        x `(n, d)`, result `(n,)`.
+        x `(n, d)`, result `(n,)`; of a column of budgets `(runs, 1)` it is `(runs, n)`.
     """
     unit = torch.finfo(x.dtype).eps
-    length = torch.linalg.vector_norm(x, dim=1)
-    return (epsilon * (1 - 4 * unit) - unit * (length + epsilon)).clamp(min=0.0)
+    length = torch.linalg.vector_norm(x, dim=-1)
+    radius: Tensor = (epsilon * (1 - 4 * unit) - unit * (length + epsilon)).clamp(min=0.0).to(x.dtype)
+    return radius
 
 
 def ascend(
-    ascent: Ascent,
+    gradient: Callable[[Tensor], Tensor],
     x: Tensor,
     y: Tensor,
     p: Tensor,
     budget: Tensor,
-    length: float,
+    length: float | Tensor,
     steps: int,
     clip: tuple[float, float] | None,
 ) -> Tensor:
     """All steps for all rows, as training wants its examples: those of the largest loss that K steps lead to.
 
     Args:
-        ascent: The network.
+        gradient: grad f of inputs, of one network or of a stack of them; it may give the same buffer every time.
         x: Inputs.
         y: Labels.
         p: Where to start, overwritten.
         budget: Radius of each ball, as `rounded_budget` gives it.
-        length: Of a step.
+        length: Of a step, one for all or for each input.
         steps: K.
         clip: Box in which x + p stays.
 
     Returns:
         p.
+
+    Shape:
+        x, p `(n, d)` or `(runs, n, d)`; y, budget `(n,)` or `(runs, n)`.
     """
     at = torch.empty_like(x)
     for _ in range(steps):
-        _, g = ascent.value_and_gradient(torch.add(x, p, out=at))
-        _move(x, y, p, g, budget, length, clip, at)
+        _move(x, y, p, gradient(torch.add(x, p, out=at)), budget, length, clip, at)
     return p
 
 
@@ -236,15 +239,15 @@ def _move(
     p: Tensor,
     g: Tensor,
     budget: Tensor,
-    length: float,
+    length: float | Tensor,
     clip: tuple[float, float] | None,
     at: Tensor,
 ) -> None:
     """One step of p against y grad f, into the box and onto the ball; g and `at` are overwritten."""
-    norm = torch.linalg.vector_norm(g, dim=1)
-    g.mul_(torch.where(norm > 0, -length * y / norm, 0.0)[:, None])
+    norm = torch.linalg.vector_norm(g, dim=-1)
+    g.mul_(torch.where(norm > 0, -length * y / norm, 0.0)[..., None])
     p.add_(g)
     if clip is not None:
         torch.sub(torch.add(x, p, out=at).clamp_(*clip), x, out=p)
-    size = torch.linalg.vector_norm(p, dim=1)
-    p.mul_((budget / size).clamp(max=1.0).nan_to_num(1.0)[:, None])
+    size = torch.linalg.vector_norm(p, dim=-1)
+    p.mul_((budget / size).clamp(max=1.0).nan_to_num(1.0)[..., None])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from gradflip._errors import UsageError
 from gradflip._seeds import generator
-from gradflip.attacks import TwoLayerAscent, ascend, pgd, rounded_budget
+from gradflip.attacks import TwoLayerStack, ascend, pgd, rounded_budget
 from gradflip.lazy._ball import LazyBall
 from gradflip.lazy._checkpoint import read_checkpoint, write_checkpoint
 from gradflip.lazy._sgd import Fit, StopReason, check_examples
@@ -103,15 +102,12 @@ def train_adversarially(
 
     Source: Wang et al. (2022), Algorithm 1; spec 3.4, spec 6 for the published scripts.
     """
-    _check_settings(epsilon, lr, batch_size, attack_steps, max_epochs, protocol, momentum, schedule)
-    if network0.scaling != "unit":
-        raise UsageError("network0 must be in 'unit' scaling for adversarial training; use network0.rescale('unit').")
-    if ball.deviation(network0) != 0:
-        raise UsageError("ball must be around network0; build it as LazyBall(network0, C0).")
-    points, labels = check_examples(network0, x, y, "x", "y")
-    if clip is not None and not bool(((points >= clip[0]) & (points <= clip[1])).all()):
-        raise UsageError(f"x must lie in the box clip={clip}; leave clip out or scale the inputs.")
-    state = _State.start(network0, len(points), points.shape[1], seed)
+    _check_settings([epsilon], lr, batch_size, attack_steps, max_epochs, protocol, momentum, schedule)
+    points, labels = _examples([network0], [ball], x, y, clip)
+    trainer = _Trainer(
+        [network0], [ball], points, labels, [epsilon], lr, batch_size, attack_steps, max_epochs, protocol, clip, warm,
+        momentum, schedule, [seed],
+    )  # fmt: skip
     settings: dict[str, Any] = {
         "epsilon": epsilon, "radius": ball.radius, "lr": lr, "batch_size": batch_size, "attack_steps": attack_steps,
         "max_epochs": max_epochs, "protocol": protocol, "clip": list(clip) if clip else None, "warm": warm,
@@ -121,224 +117,348 @@ def train_adversarially(
     if checkpoint is not None:
         kept = read_checkpoint(checkpoint, settings)
         if kept is not None:
-            state.restore(*kept)
-    budget = rounded_budget(points, epsilon)
-    trainer = _Trainer(network0, state, ball.radius, batch_size, momentum, clip, budget)
-    published = protocol == "published"
-    why = StopReason.MAX_EPOCHS
-    while state.epoch < max_epochs:
-        rate = lr if schedule == "constant" else 0.5 * lr * (1 + math.cos(math.pi * state.epoch / max_epochs))
-        order = state.order(len(points), again=published)
-        if published:
-            trainer.project()  # of the epoch before: what is returned is measured before it
-            state.p.zero_()
-            for part in torch.split(torch.arange(len(points)), 1024):
-                own = state.p[part]
-                ascend(trainer.ascent, points[part], labels[part], own, budget[part], 2.5 * epsilon / attack_steps,
-                       attack_steps, clip)  # fmt: skip
-                state.p[part] = own
-        steps, length = (0, 0.0) if published else _attack(epsilon, attack_steps, warm=warm and state.epoch > 0)
-        loss, accuracy = trainer.epoch(points, labels, order, rate, steps, length, cold=not warm)
-        state.note(loss, accuracy, trainer.deviation())
-        if not math.isfinite(loss):
-            why = StopReason.DIVERGED
-            break
-        state.compare(accuracy, published=published)
+            trainer.state.restore(*kept)
+    while trainer.open():
+        trainer.epoch()
         if checkpoint is not None:
-            write_checkpoint(checkpoint, settings, *state.kept())
+            write_checkpoint(checkpoint, settings, *trainer.state.kept())
         if progress:
-            progress(state.epoch / max_epochs)
-        if state.waited > (PATIENCE if published else PATIENCE - 1):
-            why = StopReason.PLATEAU
-            break
-    return _fit(network0, ball, state, why, epsilon, clip, test, published)
+            progress(trainer.epochs / max_epochs)
+    return trainer.fits(test)[0]
 
 
-def _attack(epsilon: float, attack_steps: int, *, warm: bool) -> tuple[int, float]:
-    """Steps of a training attack, and their length."""
-    steps = min(attack_steps, WARM_STEPS) if warm else attack_steps
-    return steps, 2.5 * epsilon / steps
+def train_many_adversarially(
+    networks0: Sequence[TwoLayer],
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, " n"],
+    epsilons: Sequence[float],
+    balls: Sequence[LazyBall],
+    *,
+    seeds: Sequence[int],
+    lr: float = 0.01,
+    batch_size: int = 32,
+    attack_steps: int = 100,
+    max_epochs: int = 1000,
+    protocol: Protocol = "text",
+    clip: tuple[float, float] | None = None,
+    warm: bool = True,
+    momentum: float = 0.0,
+    schedule: Schedule = "constant",
+    test: tuple[Float[Tensor, "k d"], Float[Tensor, " k"]] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> list[Fit]:
+    """`train_adversarially` of many runs on the same examples as one batched computation.
+
+    Narrow networks train faster so; the results are those of the single runs up to the rounding of their type. A run
+    that stops drops out.
+
+    Args:
+        networks0: The initialisation of each run, of one shape and activation.
+        x: Training inputs.
+        y: Labels.
+        epsilons: Budget of each run.
+        balls: Ball of each run.
+        seeds: Seed of each run.
+        lr: As for `train_adversarially`, like all others.
+        batch_size: Examples a step.
+        attack_steps: Steps of an attack.
+        max_epochs: Passes over the data.
+        protocol: Text or published.
+        clip: Box.
+        warm: Whether attacks go on from the epoch before.
+        momentum: Of SGD.
+        schedule: Of the learning rate.
+        test: For `Fit.robust_accuracy`.
+        progress: Called with the share of `max_epochs` done.
+
+    Returns:
+        A `Fit` for each run, in order.
+
+    Raises:
+        UsageError: If a shape, a label or a setting is not as stated, or the networks differ in form.
+
+    Shape:
+        x `(n, d)`, y `(n,)`. Memory for the runs together.
+    """
+    _check_settings(epsilons, lr, batch_size, attack_steps, max_epochs, protocol, momentum, schedule)
+    counts = {len(networks0), len(epsilons), len(balls), len(seeds)}
+    if len(counts) != 1 or 0 in counts:
+        raise UsageError(
+            "networks0, epsilons, balls and seeds must have one entry for each run, got "
+            f"{len(networks0)}, {len(epsilons)}, {len(balls)} and {len(seeds)}."
+        )
+    points, labels = _examples(networks0, balls, x, y, clip)
+    trainer = _Trainer(
+        networks0, balls, points, labels, epsilons, lr, batch_size, attack_steps, max_epochs, protocol, clip, warm,
+        momentum, schedule, seeds,
+    )  # fmt: skip
+    while trainer.open():
+        trainer.epoch()
+        if progress:
+            progress(trainer.epochs / max_epochs)
+    return trainer.fits(test)
 
 
 class _State:
-    """All that a training goes on from: weights, velocity, perturbations, order, history."""
+    """All that trainings go on from: weights, velocities, perturbations, orders, histories; a leading axis of runs."""
 
-    def __init__(self, W: Tensor, bias: Tensor | None, n: int, dim: int, draw: torch.Generator) -> None:
-        self.W, self.bias = W, bias
-        self.W_speed, self.bias_speed = torch.zeros_like(W), None if bias is None else torch.zeros_like(bias)
-        self.p = W.new_zeros(n, dim)
-        self.best_W, self.best_bias = W.clone(), None if bias is None else bias.clone()
-        self.best, self.last, self.waited, self.best_epoch = -1.0, -1.0, 0, 0
-        self.epoch, self.steps = 0, 0
+    def __init__(self, networks0: Sequence[TwoLayer], n: int, seeds: Sequence[int]) -> None:
+        self.W = torch.stack([network.W for network in networks0])
+        biases = [network.bias for network in networks0 if network.bias is not None]
+        self.bias = torch.stack(biases) if biases else None
+        self.W_speed = torch.zeros_like(self.W)
+        self.bias_speed = None if self.bias is None else torch.zeros_like(self.bias)
+        self.p = self.W.new_zeros(len(networks0), n, self.W.shape[2])
+        self.best_W, self.best_bias = self.W.clone(), None if self.bias is None else self.bias.clone()
+        self.permutation = torch.arange(n).repeat(len(networks0), 1)
+        self.draws = [generator(seed, "adversarial batches") for seed in seeds]
+        self.logs = [_Log() for _ in networks0]
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def keep(self, rows: list[int]) -> None:
+        """Go on with some of the runs."""
+        for name, value in self.tensors().items():
+            setattr(self, name, value[rows])
+        self.draws, self.logs = [self.draws[i] for i in rows], [self.logs[i] for i in rows]
+
+    def kept(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return tensors and numbers of a single run, for a checkpoint."""
+        return self.tensors() | {"draw": self.draws[0].get_state()}, vars(self.logs[0])
+
+    def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Go on from what `kept` gave."""
+        self.draws[0].set_state(tensors.pop("draw"))
+        for name, value in tensors.items():
+            getattr(self, name).copy_(value)
+        vars(self.logs[0]).update(numbers)
+
+
+class _Log:
+    """What a training knows of itself."""
+
+    def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
-        self.draw = draw
-        self.permutation = torch.arange(n)
+        self.best, self.last, self.waited, self.best_epoch, self.steps = -1.0, -1.0, 0, 0, 0
+        self.diverged = False
 
-    @staticmethod
-    def start(network: TwoLayer, n: int, dim: int, seed: int) -> _State:
-        bias = None if network.bias is None else network.bias.clone()
-        return _State(network.W.clone(), bias, n, dim, generator(seed, "adversarial batches"))
-
-    def order(self, n: int, *, again: bool) -> Tensor:
-        """The order of the examples of the next epoch; in the published scripts one order for all."""
-        if self.epoch == 0 or not again:
-            self.permutation = torch.randperm(n, generator=self.draw)
-        return self.permutation.to(self.W.device)
-
-    def note(self, loss: float, accuracy: float, deviation: float) -> None:
-        self.epoch += 1
-        self.rows.append({
-            "epoch": float(self.epoch), "step": float(self.steps), "loss": loss, "robust_train_accuracy": accuracy,
-            "deviation": deviation,
-        })  # fmt: skip
-
-    def compare(self, accuracy: float, *, published: bool) -> None:
-        """Whether the epoch was progress; by the text above the best so far, in the scripts above the last."""
+    def compare(self, accuracy: float, *, published: bool) -> bool:
+        """Whether these weights are kept: by the text the best so far, in the scripts the last."""
         risen = accuracy > (self.last if published else self.best) + PROGRESS
         self.waited = 0 if risen else self.waited + 1
         self.last = accuracy
         if accuracy > self.best or published:
-            self.best, self.best_epoch = accuracy, self.epoch
-            self.best_W.copy_(self.W)
-            if self.bias is not None and self.best_bias is not None:
-                self.best_bias.copy_(self.bias)
-
-    def kept(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return tensors and numbers, for a checkpoint."""
-        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        tensors["draw"] = self.draw.get_state()
-        names = ("best", "last", "waited", "best_epoch", "epoch", "steps", "rows")
-        return tensors, {name: getattr(self, name) for name in names}
-
-    def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Go on from what `kept` gave."""
-        self.draw.set_state(tensors.pop("draw"))
-        self.permutation = tensors.pop("permutation")
-        for name, value in tensors.items():
-            getattr(self, name).copy_(value)
-        for name, value in numbers.items():
-            setattr(self, name, value)
+            self.best, self.best_epoch = accuracy, len(self.rows)
+            return True
+        return False
 
 
-@dataclass(frozen=True)
 class _Trainer:
-    """Steps of SGD on a state's weights, which the attack reads where they are."""
+    """Epochs of SGD on a state's weights, which the attack reads where they are."""
 
-    network0: TwoLayer
-    state: _State
-    radius: float
-    batch_size: int
-    momentum: float
-    clip: tuple[float, float] | None
-    budget: Tensor
+    def __init__(
+        self, networks0: Sequence[TwoLayer], balls: Sequence[LazyBall], x: Tensor, y: Tensor,
+        epsilons: Sequence[float], lr: float, batch_size: int, attack_steps: int, max_epochs: int, protocol: Protocol,
+        clip: tuple[float, float] | None, warm: bool, momentum: float, schedule: Schedule, seeds: Sequence[int],
+    ) -> None:  # fmt: skip
+        self.networks0, self.balls, self.x, self.y, self.epsilons = list(networks0), list(balls), x, y, list(epsilons)
+        self.lr, self.batch_size, self.attack_steps, self.max_epochs = lr, batch_size, attack_steps, max_epochs
+        self.published, self.clip, self.warm = protocol == "published", clip, warm
+        self.momentum, self.schedule = momentum, schedule
+        self.runs = list(range(len(self.networks0)))  # those that still train, by their place
+        self.state = _State(self.networks0, len(x), seeds)
+        self.start = _State(self.networks0, 0, seeds)
+        self.done: dict[int, tuple[_Log, Tensor, Tensor | None, StopReason]] = {}
+        self._gather()
 
     @property
-    def ascent(self) -> TwoLayerAscent:
-        return TwoLayerAscent(self.network)
+    def epochs(self) -> int:
+        """Epochs done, of the runs that still train."""
+        return len(self.state.logs[0].rows) if self.runs else self.max_epochs
 
-    @property
-    def network(self) -> TwoLayer:
-        """The network whose weights are the state's memory."""
-        about = self.network0
-        return TwoLayer(self.state.W, about.a, self.state.bias, about.output_bias, about.activation)
+    def open(self) -> bool:
+        """Whether a run still trains; those that have ended drop out."""
+        ended: dict[int, StopReason] = {}
+        for i, log in enumerate(self.state.logs if self.runs else []):
+            if log.diverged:
+                ended[i] = StopReason.DIVERGED
+            elif log.waited > (PATIENCE if self.published else PATIENCE - 1):
+                ended[i] = StopReason.PLATEAU
+            elif len(log.rows) >= self.max_epochs:
+                ended[i] = StopReason.MAX_EPOCHS
+        if ended:
+            self._finish(ended)
+        return bool(self.runs)
 
-    def epoch(
-        self, x: Tensor, y: Tensor, order: Tensor, lr: float, steps: int, length: float, *, cold: bool
-    ) -> tuple[float, float]:
-        """One pass over the data: mean loss and share still correct, each batch under attack before its step."""
-        state, ascent = self.state, self.ascent
-        loss = correct = 0.0
-        for part in torch.split(order, self.batch_size):
-            inputs, signs, p = x[part], y[part], state.p[part]
+    def epoch(self) -> None:
+        """One pass over the data of every run that still trains, and what follows from it."""
+        state, k = self.state, self.epochs
+        lr = self.lr if self.schedule == "constant" else 0.5 * self.lr * (1 + math.cos(math.pi * k / self.max_epochs))
+        if k == 0 or not self.published:
+            for i, draw in enumerate(state.draws):
+                state.permutation[i] = torch.randperm(len(self.x), generator=draw)
+        if self.published:
+            self.project()  # of the epoch before: what is returned is measured before it
+            self._attack_all()
+        steps = min(self.attack_steps, WARM_STEPS) if self.warm and k else self.attack_steps
+        loss, correct = self._pass(state.permutation.to(self.x.device), lr, 0 if self.published else steps)
+        deviations = self.distances().amax(dim=1).tolist()
+        for i, log in enumerate(state.logs):
+            log.steps += -(-len(self.x) // self.batch_size)
+            log.rows.append({
+                "epoch": k + 1.0, "step": float(log.steps), "loss": loss[i], "robust_train_accuracy": correct[i],
+                "deviation": deviations[i],
+            })  # fmt: skip
+            if not math.isfinite(loss[i]):
+                log.diverged = True
+                continue
+            if log.compare(correct[i], published=self.published):
+                state.best_W[i] = state.W[i]
+                if state.bias is not None and state.best_bias is not None:
+                    state.best_bias[i] = state.bias[i]
+
+    def project(self) -> None:
+        """Draw every row of [W, b] outside its ball back onto it."""
+        state, start, distance = self.state, self.start, self.distances()
+        run, row = (distance > self._radius).nonzero(as_tuple=True)
+        if not len(run):
+            return
+        # a little inside, by the rounding of a row in the type of the network
+        own = start.W[run, row]
+        longest = torch.linalg.vector_norm(own, dim=1) + self._radius[run, 0]
+        target = (self._radius[run, 0] - 4 * torch.finfo(own.dtype).eps * longest).clamp(min=0.0)
+        factor = (target / distance[run, row]).to(own.dtype)
+        state.W[run, row] = torch.lerp(own, state.W[run, row], factor[:, None])
+        if state.bias is not None and start.bias is not None:
+            state.bias[run, row] = torch.lerp(start.bias[run, row], state.bias[run, row], factor)
+
+    def distances(self) -> Tensor:
+        """|w_j - w_(j,0)|, `(runs, m)`."""
+        state, start = self.state, self.start
+        distance: Tensor = torch.linalg.vector_norm(state.W - start.W, dim=2)
+        if state.bias is None or start.bias is None:
+            return distance
+        return torch.hypot(distance, state.bias - start.bias)
+
+    def fits(self, test: tuple[Tensor, Tensor] | None) -> list[Fit]:
+        """What became of every run."""
+        return [self._fit(i, *self.done[i], test) for i in range(len(self.networks0))]
+
+    def _gather(self) -> None:
+        """What depends on which runs still train."""
+        some, state = [self.networks0[i] for i in self.runs], self.state
+        self._radius = self.x.new_tensor([self.balls[i].radius for i in self.runs])[:, None]
+        self._epsilon = self.x.new_tensor([self.epsilons[i] for i in self.runs])[:, None]
+        self._budget = rounded_budget(self.x, self._epsilon)
+        a, c = torch.stack([network.a for network in some]), self.x.new_tensor([n.output_bias or 0.0 for n in some])
+        self._stack = TwoLayerStack(state.W, state.bias, a, c, some[0].activation)
+
+    def _finish(self, ended: dict[int, StopReason]) -> None:
+        state = self.state
+        for i, why in ended.items():
+            bias = None if state.best_bias is None else state.best_bias[i].clone()
+            self.done[self.runs[i]] = (state.logs[i], state.best_W[i].clone(), bias, why)
+        rest = [i for i in range(len(self.runs)) if i not in ended]
+        self.runs = [self.runs[i] for i in rest]
+        if rest:
+            state.keep(rest)
+            self.start.keep(rest)
+            self._gather()
+
+    def _attack_all(self) -> None:
+        """Attack the whole set from the inputs themselves, as the published scripts do once an epoch."""
+        state, runs = self.state, len(self.runs)
+        length = 2.5 * self._epsilon / self.attack_steps
+        for part in torch.split(torch.arange(len(self.x), device=self.x.device), 1024):
+            x, y = self.x[part].expand(runs, -1, -1), self.y[part].expand(runs, -1)
+            p = state.p.new_zeros(x.shape)
+            ascend(self._stack.gradient, x, y, p, self._budget[:, part], length, self.attack_steps, self.clip)
+            state.p[:, part] = p
+
+    def _pass(self, order: Tensor, lr: float, steps: int) -> tuple[list[float], list[float]]:
+        """Mean loss and share still correct, each batch under attack before its step."""
+        state, runs = self.state, torch.arange(len(self.runs), device=self.x.device)[:, None]
+        loss = correct = self.x.new_zeros(len(self.runs), dtype=torch.float64)
+        length = 2.5 * self._epsilon / max(1, steps)
+        for part in torch.split(order, self.batch_size, dim=1):
+            x, y, p = self.x[part], self.y[part], state.p[runs, part]
             if steps:
-                p = ascend(ascent, inputs, signs, p.zero_() if cold else p, self.budget[part], length, steps, self.clip)
-                state.p[part] = p
-            margins = self._step(inputs + p, signs, lr)
-            state.steps += 1
+                p = p if self.warm else p.zero_()
+                ascend(self._stack.gradient, x, y, p, self._budget.gather(1, part), length, steps, self.clip)
+                state.p[runs, part] = p
+            margins = self._step(x.add_(p), y, lr)
             if steps:
                 self.project()
-            loss += float(torch.nn.functional.softplus(-margins).sum())
-            correct += float((margins > 0).sum())
-        return loss / len(x), correct / len(x)
+            loss = loss + torch.nn.functional.softplus(-margins).sum(dim=1)
+            correct = correct + (margins > 0).sum(dim=1)
+        return (loss / len(self.x)).tolist(), (correct / len(self.x)).tolist()
 
     def _step(self, x: Tensor, y: Tensor, lr: float) -> Tensor:
-        """Take a step of SGD on one batch; its margins before the step."""
-        state, about = self.state, self.network0
-        sigma, top = about.activation, about.a / math.sqrt(about.width)
-        u = x @ state.W.mT if state.bias is None else torch.addmm(state.bias, x, state.W.mT)
-        margins = y * (sigma(u) @ top + (about.output_bias or 0.0))
-        pull = torch.sigmoid(-margins) * y / len(x)
-        q = sigma.derivative(u).mul_(top).mul_(pull[:, None])
+        """Take a step of SGD on one batch of every run; its margins before the step."""
+        state, stack = self.state, self._stack
+        u = stack.pre_activations(x)
+        margins = y * stack.values(u)
+        pull = torch.sigmoid(-margins) * y / x.shape[1]
+        q = stack.pulls(u).mul_(pull[..., None])
         if self.momentum:
-            state.W_speed.mul_(self.momentum).addmm_(q.mT, x)
+            state.W_speed.mul_(self.momentum).baddbmm_(q.mT, x)
             state.W.add_(state.W_speed, alpha=lr)
         else:
-            state.W.addmm_(q.mT, x, alpha=lr)
+            state.W.baddbmm_(q.mT, x, alpha=lr)
         if state.bias is not None and state.bias_speed is not None:
-            state.bias_speed.mul_(self.momentum).add_(q.sum(dim=0))
+            state.bias_speed.mul_(self.momentum).add_(q.sum(dim=1))
             state.bias.add_(state.bias_speed, alpha=lr)
         return margins
 
-    def project(self) -> None:
-        """Draw every row of [W, b] outside the ball back onto it."""
-        state, about = self.state, self.network0
-        distance = self._distances()
-        outside = (distance > self.radius).nonzero()[:, 0]
-        if not len(outside):
-            return
-        # a little inside, by the rounding of a row in the type of the network
-        longest = torch.linalg.vector_norm(about.W[outside], dim=1) + self.radius
-        target = (self.radius - 4 * torch.finfo(state.W.dtype).eps * longest).clamp(min=0.0)
-        factor = (target / distance[outside]).to(state.W.dtype)
-        state.W[outside] = torch.lerp(about.W[outside], state.W[outside], factor[:, None])
-        if state.bias is not None and about.bias is not None:
-            state.bias[outside] = torch.lerp(about.bias[outside], state.bias[outside], factor)
+    def _fit(
+        self, i: int, log: _Log, W: Tensor, bias: Tensor | None, why: StopReason, test: tuple[Tensor, Tensor] | None
+    ) -> Fit:
+        import polars as pl
 
-    def deviation(self) -> float:
-        return float(self._distances().max())
-
-    def _distances(self) -> Tensor:
-        state, about = self.state, self.network0
-        distance: Tensor = torch.linalg.vector_norm(state.W - about.W, dim=1)
-        if state.bias is None or about.bias is None:
-            return distance
-        return torch.hypot(distance, state.bias - about.bias)
+        about = self.networks0[i]
+        network = TwoLayer(W, about.a, bias, about.output_bias, about.activation)
+        found = [row["robust_train_accuracy"] for row in log.rows]
+        best = found if self.published else [max(found[:k]) for k in range(1, len(found) + 1)]
+        converged = len(best) > 1 and abs(best[-1] - best[len(best) // 2 - 1]) < 0.01
+        robust = None
+        if test is not None:
+            test_x, test_y = check_examples(about, *test, "test x", "test y")
+            robust = pgd(network, test_x, test_y, self.epsilons[i], restarts=5, clip=self.clip).robust_accuracy
+        columns = ("epoch", "step", "loss", "robust_train_accuracy", "deviation")
+        history: pl.DataFrame = pl.DataFrame(log.rows, schema=dict.fromkeys(columns, pl.Float64))
+        history = history.with_columns(pl.col("step").cast(pl.Int64))
+        steps = int(log.rows[log.best_epoch - 1]["step"]) if log.best_epoch else 0
+        deviation = self.balls[i].deviation(network)
+        return Fit(network, history, why, steps, float(log.best_epoch), deviation, None, converged, robust)
 
 
-def _fit(
-    network0: TwoLayer,
-    ball: LazyBall,
-    state: _State,
-    why: StopReason,
-    epsilon: float,
-    clip: tuple[float, float] | None,
-    test: tuple[Tensor, Tensor] | None,
-    published: bool,
-) -> Fit:
-    import polars as pl
-
-    bias = None if state.best_bias is None else state.best_bias.clone()
-    network = TwoLayer(state.best_W.clone(), network0.a, bias, network0.output_bias, network0.activation)
-    accuracies = [row["robust_train_accuracy"] for row in state.rows]
-    best = [max(accuracies[:k]) for k in range(1, len(accuracies) + 1)] if not published else accuracies
-    converged = len(best) > 1 and abs(best[-1] - best[len(best) // 2 - 1]) < 0.01
-    robust = None
-    if test is not None:
-        test_x, test_y = check_examples(network0, *test, "test x", "test y")
-        robust = pgd(network, test_x, test_y, epsilon, steps=100, restarts=5, clip=clip).robust_accuracy
-    columns = ("epoch", "step", "loss", "robust_train_accuracy", "deviation")
-    history: pl.DataFrame = pl.DataFrame(state.rows, schema=dict.fromkeys(columns, pl.Float64))
-    history = history.with_columns(pl.col("step").cast(pl.Int64))
-    steps = int(state.rows[state.best_epoch - 1]["step"]) if state.best_epoch else 0
-    deviation = ball.deviation(network)
-    return Fit(network, history, why, steps, float(state.best_epoch), deviation, None, converged, robust)
+def _examples(
+    networks0: Sequence[TwoLayer], balls: Sequence[LazyBall], x: Tensor, y: Tensor, clip: tuple[float, float] | None
+) -> tuple[Tensor, Tensor]:
+    """Checked inputs and labels; the networks must be of one form and in the middle of their balls."""
+    first = networks0[0]
+    for network0, ball in zip(networks0, balls, strict=True):
+        if network0.scaling != "unit":
+            raise UsageError(
+                "network0 must be in 'unit' scaling for adversarial training; use network0.rescale('unit')."
+            )
+        same = network0.W.shape == first.W.shape and (network0.bias is None) == (first.bias is None)
+        if not same or network0.activation.name != first.activation.name or network0.W.dtype != first.W.dtype:
+            raise UsageError("networks0 must all have the same shape, type, activation and biases.")
+        if ball.deviation(network0) != 0:
+            raise UsageError("ball must be around network0; build it as LazyBall(network0, C0).")
+    points, labels = check_examples(first, x, y, "x", "y")
+    if clip is not None and not bool(((points >= clip[0]) & (points <= clip[1])).all()):
+        raise UsageError(f"x must lie in the box clip={clip}; leave clip out or scale the inputs.")
+    return points, labels
 
 
 def _check_settings(
-    epsilon: float, lr: float, batch_size: int, attack_steps: int, max_epochs: int, protocol: str, momentum: float,
-    schedule: str,
+    epsilons: Sequence[float], lr: float, batch_size: int, attack_steps: int, max_epochs: int, protocol: str,
+    momentum: float, schedule: str,
 ) -> None:  # fmt: skip
-    for name, number in (("epsilon", epsilon), ("lr", lr)):
+    for name, number in (*(("epsilon", epsilon) for epsilon in epsilons), ("lr", lr)):
         if not 0 < number < math.inf:
             raise UsageError(f"{name} must be positive and finite, got {number}.")
     if not 0 <= momentum < 1:

@@ -1,0 +1,92 @@
+"""Networks of one shape at once, as a training step of many runs needs them: batched products in one buffer."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gradflip.networks import Activation
+
+
+class TwoLayerStack:
+    """Two-layer networks of one shape; their weights may change between two calls.
+
+    Args:
+        W: Weights.
+        bias: Hidden biases, or `None`.
+        a: Top weights.
+        c: Output biases.
+        activation: That of all of them.
+
+    Shape:
+        W `(runs, m, d)`; bias, a `(runs, m)`; c `(runs,)`.
+    """
+
+    def __init__(
+        self,
+        W: Float[Tensor, "runs m d"],
+        bias: Float[Tensor, "runs m"] | None,
+        a: Float[Tensor, "runs m"],
+        c: Float[Tensor, " runs"],
+        activation: Activation,
+    ) -> None:
+        """Keep the weights where they are."""
+        self._W, self._bias, self._c, self._sigma = W, bias, c[:, None], activation
+        self._top = (a / math.sqrt(W.shape[1]))[:, None, :]
+        at_zero = float(activation.derivative(torch.zeros((), dtype=torch.float64)))
+        self._relu = (activation.kinks, activation.slopes, at_zero) == ((0.0,), (0.0, 1.0), 0.0)
+        self._hidden, self._gradient = W.new_empty(0), W.new_empty(0)
+
+    def pre_activations(self, x: Float[Tensor, "runs n d"]) -> Float[Tensor, "runs n m"]:
+        """W x + b, in a buffer that the next call overwrites.
+
+        Args:
+            x: Inputs of each network.
+
+        Returns:
+            Pre-activations.
+        """
+        form = (*x.shape[:2], self._W.shape[1])
+        if self._hidden.shape != form:
+            self._hidden, self._gradient = x.new_empty(form), torch.empty_like(x)
+        u = torch.bmm(x, self._W.mT, out=self._hidden)
+        return u if self._bias is None else u.add_(self._bias[:, None, :])
+
+    def values(self, u: Float[Tensor, "runs n m"]) -> Float[Tensor, "runs n"]:
+        """F from pre-activations.
+
+        Args:
+            u: Pre-activations.
+
+        Returns:
+            Values.
+        """
+        found: Tensor = (self._sigma(u) @ self._top.mT)[..., 0] + self._c
+        return found
+
+    def pulls(self, u: Float[Tensor, "runs n m"]) -> Float[Tensor, "runs n m"]:
+        """A sigma'(u) / sqrt(m), of relu written over u.
+
+        Args:
+            u: Pre-activations.
+
+        Returns:
+            What each neuron adds to the gradient for a unit of its weights.
+        """
+        if self._relu:
+            return torch.gt(u, 0, out=u).mul_(self._top)
+        return self._sigma.derivative(u).mul_(self._top)
+
+    def gradient(self, x: Float[Tensor, "runs n d"]) -> Float[Tensor, "runs n d"]:
+        """The gradient of f, in a buffer that the next call overwrites.
+
+        Args:
+            x: Inputs of each network.
+
+        Returns:
+            Gradients.
+        """
+        return torch.bmm(self.pulls(self.pre_activations(x)), self._W, out=self._gradient)
