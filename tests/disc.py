@@ -15,7 +15,9 @@ def smallest_margin_in_the_disc(network: TwoLayer, x: torch.Tensor, y: torch.Ten
     """
     W = network.W
     offset = x @ W.mT + (0.0 if network.bias is None else network.bias)  # w_j . p = -offset_j on line j
-    best = torch.stack([_of_one(network, point, label, own, radius) for point, label, own in zip(x, y, offset, strict=True)])
+    best = torch.stack([
+        _of_one(network, point, label, own, radius) for point, label, own in zip(x, y, offset, strict=True)
+    ])
     return best
 
 

@@ -83,15 +83,15 @@ def run(
     """Run experiments and write a run folder: tables, figures and report.html. A run that was stopped is gone on with.
 
     Args:
-        names: Experiments, such as wang2022-fig2, or a paper, such as wang2022, for all of its experiments.
+        names: Experiments, such as wang2022-fig2, or papers, wang2022 or montanari2022, for all of theirs.
         preset: How much: quick (3 minutes), standard (2 hours on 2 cores) or paper (a GPU).
-        data: digits (embedded), mnist, fashion-mnist or sphere.
+        data: digits (embedded), mnist, fashion-mnist or sphere. Random networks need none.
         classes: The two classes, the first labelled -1 and the second +1.
         data_dir: Folder with the data files; also $GRADFLIP_DATA. MNIST is downloaded if no folder is named.
         protocol: The paper's text, or its published scripts where they differ.
         out: The run folder; by default one named for the experiments, data and preset, in runs/.
         device: Where networks are trained.
-        seeds: How many initialisations, instead of the preset's number.
+        seeds: How many initialisations, instead of the preset's number; of random networks, how many ensembles each.
         seed: The first seed.
         workers: Processes, by default one per core. Rows do not depend on it.
         config: TOML file with any of these options; the command line wins.
@@ -164,39 +164,35 @@ def show(name: str, /, *, as_json: Json = False) -> None:
     console.print(
         f"[bold]{experiment.name}[/bold]  {experiment.title}\n{experiment.question}\nSource: {experiment.source}."
     )
-    rows = [
-        [preset, _listed(grid.sizes), _listed(grid.widths), _listed(grid.C0s), str(grid.seeds), str(grid.max_epochs)]
-        for preset, grid in experiment.grids.items()
-    ]
-    _print_table(["preset", "image sizes", "widths m", "C0", "seeds", "epochs at most"], rows)
+    presets = experiment.presets()
+    _print_table(list(presets[0]), [list(preset.values()) for preset in presets])
     console.print(f"gradflip run {experiment.name}", style="bold")
 
 
 @app.command
 def table(directory: Path, /, *, csv: Annotated[bool, Parameter(negative="")] = False, as_json: Json = False) -> None:
-    """Print the table of a run: a row per network.
+    """Print the table of a run: a row per network, or per question asked of an ensemble of random ones.
 
     Args:
         directory: A run folder.
         csv: All columns, as CSV.
         as_json: All columns, as JSON.
     """
-    import polars as pl
-
-    from gradflip.report import read_table
+    from gradflip.experiments import folder_settings
+    from gradflip.report import listings, read_table
     from gradflip.sweep import RunFolder
 
-    rows = read_table(RunFolder.open(directory))
+    folder = RunFolder.open(directory)
+    rows = read_table(folder)
     if csv:
         print(rows.write_csv(), end="")
         return
     if as_json:
         print(rows.write_json())
         return
-    shown = ["dim", "width", "C0", "seed", "stopped_because", "epochs", "test_error", "correct", "flipped"]
-    shown += ["gradient_norm", "step", "perturbation", "relative", "relative_sqrt_d"]
-    cells = rows.select(pl.col(shown)).sort("width", "C0", "dim", "seed").rows()
-    _print_table(shown, [[f"{c:.4g}" if isinstance(c, float) else str(c) for c in row] for row in cells])
+    for listing in listings(folder_settings(folder), rows):
+        cells = [[f"{c:.4g}" if isinstance(c, float) else str(c) for c in row] for row in listing.values()]
+        _print_table(listing.names, cells)
 
 
 @app.command
@@ -341,7 +337,8 @@ def _run(planned: Plan, out: Path, workers: int, data_dir: Path | None, force: b
     from gradflip.experiments import run as run_plan
     from gradflip.report import write_report
 
-    prepare_data(planned.settings, data_dir)
+    if planned.uses_data:
+        prepare_data(planned.settings, data_dir)
     bar = _Bar(show=not quiet and not as_json)
     try:
         with bar:
@@ -363,7 +360,7 @@ def _run(planned: Plan, out: Path, workers: int, data_dir: Path | None, force: b
     else:
         if not quiet:
             _console().print(
-                f"{outcome.rows} networks in {outcome.folder.path / 'table.parquet'}; "
+                f"{outcome.rows} rows in {outcome.folder.path / 'table.parquet'}; "
                 f"{outcome.summary.done} cells computed in {outcome.summary.seconds:.0f} s, "
                 f"{outcome.summary.skipped} taken over.",
                 highlight=False,
@@ -389,7 +386,7 @@ def _say_claims(folder: RunFolder) -> None:
         if finding.verdict is not None
     ]
     if rows:
-        _print_table(["experiment", "curve", "claim", "found (95 % interval)", "verdict"], rows)
+        _print_table(["experiment", "curve", "claim", "found (interval)", "verdict"], rows)
 
 
 def _settings(
@@ -447,17 +444,10 @@ def _say_plan(planned: Plan, out: Path, as_json: bool) -> None:
         cells = [cell.to_json() | {"hash": cell.hash} for cell in planned.cells]
         print(json.dumps({"out": str(out), "spec": planned.spec, "cells": cells}, indent=2))
         return
-    rows = [
-        [str(cell.parameters["size"] ** 2), str(cell.parameters["width"]), _listed(cell.parameters["C0s"]),
-         str(cell.seed), str(cell.parameters["max_epochs"])]
-        for cell in planned.cells
-    ]  # fmt: skip
-    _print_table(["d", "m", "C0", "seed", "epochs at most"], rows)
+    for family in planned.families:
+        rows = [[str(say(cell)) for say in family.columns.values()] for cell in planned.cells_of(family)]
+        _print_table(list(family.columns), rows)
     _console().print(f"{len(planned.cells)} cells would go to {out}; nothing was computed.", highlight=False)
-
-
-def _listed(values: Sequence[object]) -> str:
-    return ", ".join(map(str, values))
 
 
 def _console(stderr: bool = False) -> Console:
@@ -513,7 +503,7 @@ class _Bar:
         self._bar.update(
             self._task,
             completed=progress.fraction,
-            description=f"training and flipping: {doing}",
+            description=f"computing: {doing}",
             cells=cells,
             left=left,
         )

@@ -76,7 +76,7 @@ def test_every_public_name_exists():
 def test_cite_prints_bibtex():
     assert "@inproceedings{wang2022lazy" in gradflip_process("cite", "wang2022-fig7").stdout
     everything = gradflip_process("cite").stdout
-    assert everything.count("@") == 3
+    assert everything.count("@") == 6
     assert everything.count("{") == everything.count("}")
     process = gradflip_process("cite", "wong2022")
     assert process.returncode == 2
@@ -86,10 +86,16 @@ def test_cite_prints_bibtex():
 def test_version_and_list_and_show_and_env():
     assert gradflip_process("--version").stdout.strip() == gradflip.__version__
     names = [entry["name"] for entry in json.loads(gradflip_process("list", "--json").stdout)]
-    assert names == [f"wang2022-fig{n}" for n in (2, 3, 5, 6, 7)]
+    random = [f"montanari2022-{kind}" for kind in ("flip-probability", "any-width", "joint-law", "depth")]
+    assert names == [f"wang2022-fig{n}" for n in (2, 3, 5, 6, 7)] + random
     shown = gradflip_process("show", "wang2022-fig3").stdout
     assert "gradflip run wang2022-fig3" in shown
     assert "10, 20, 30, 40" in shown
+    shown = gradflip_process("show", "montanari2022-flip-probability").stdout
+    assert "gradflip run montanari2022-flip-probability" in shown
+    for part in ("softplus", "explicit_draws", "quick", "paper"):
+        assert part in shown
+    assert json.loads(gradflip_process("show", "montanari2022-depth", "--json").stdout)["kind"] == "depth"
     env = json.loads(gradflip_process("env", "--json").stdout)
     assert env["torch"].startswith(torch.__version__.split("+")[0])
     assert env["gradflip"] == gradflip.__version__
@@ -180,6 +186,31 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(tmp_path):
     assert planned["out"] == "runs/wang2022-fig2+wang2022-fig3-mnist-standard"
     assert "54 cells would go to" in gradflip_process(*run, cwd=tmp_path).stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_random_networks_run_without_data_and_say_their_claims(tmp_path):
+    run = ["run", "montanari2022-joint-law", "--out", "out", "--data", "mnist", "--data-dir", "nowhere"]
+    process = gradflip_process(*run, "--workers", "2", "--device", "cpu", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert "12 rows in out/table.parquet; 4 cells computed" in process.stdout
+    assert process.stdout.count("same law") == 2
+    assert process.stdout.count("holds") == 2
+    assert process.stdout.splitlines()[-1] == "out/report.html"
+    table = gradflip_process("table", "out", cwd=tmp_path).stdout
+    assert "limit_correlation" in table
+    assert "stopped_because" not in table
+    assert len(gradflip_process("table", "out", "--csv", cwd=tmp_path).stdout.splitlines()) == 13
+    drawn = gradflip_process("figures", "out", cwd=tmp_path).stdout
+    assert drawn.strip() == "out/figures/montanari2022-joint-law.png"
+    again = gradflip_process(*run[:4], "--json", cwd=tmp_path)  # the same run, whatever data is named
+    assert json.loads(again.stdout)["skipped"] == 4
+
+
+def test_a_dry_run_of_random_networks_names_each_ensemble():
+    shown = gradflip_process("run", "wang2022-fig2", "montanari2022", "--dry-run").stdout
+    assert "epochs at most" in shown
+    assert "any width: relu, d = 10⁶, m = 10⁶, seed 0" in shown
+    assert "would go to runs/wang2022-fig2+montanari2022-digits-quick" in shown
 
 
 def test_options_come_from_a_file_and_the_command_line_wins(tmp_path):

@@ -1,10 +1,32 @@
 """Experiments as data: what a run computes, and which rows belong to whom."""
 
+import importlib
+
+import polars as pl
 import pytest
 from pydantic import ValidationError
 
 from gradflip import UsageError
-from gradflip.experiments import EXPERIMENTS, Experiment, LazyGrid, Settings, named, plan
+from gradflip.experiments import (
+    EXPERIMENTS,
+    PAPERS,
+    SHAPES,
+    LazyExperiment,
+    LazyGrid,
+    RandomExperiment,
+    Settings,
+    bibtex,
+    covered,
+    folder_settings,
+    named,
+    plan,
+)
+from gradflip.experiments._random_shapes import hidden_widths
+from gradflip.sweep import RunFolder
+
+PRESETS = ("quick", "standard", "paper")
+LAZY = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, LazyExperiment)]
+RANDOM = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, RandomExperiment)]
 
 
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
@@ -16,7 +38,7 @@ def test_trajectories_that_several_figures_need_are_computed_once(preset, protoc
     settings = Settings(preset=preset, protocol=protocol)
     cells = plan(["wang2022"], settings).cells
     assert len({trajectory(cell) for cell in cells}) == len(cells)
-    alone = [plan([name], settings).cells for name in EXPERIMENTS]
+    alone = [plan([name], settings).cells for name in LAZY]
     assert len(cells) < sum(map(len, alone))
     wanted = {(trajectory(cell), C0) for part in alone for cell in part for C0 in cell.parameters["C0s"]}
     served = {(trajectory(cell), C0) for cell in cells for C0 in cell.parameters["C0s"]}
@@ -85,9 +107,123 @@ def test_the_default_grids_are_those_of_the_spec():
 
 
 def test_every_declared_experiment_is_complete():
+    assert {name.split("-")[0] for name in LAZY} == {"wang2022"}
+    assert len(LAZY) + len(RANDOM) == len(EXPERIMENTS)
     for name, experiment in EXPERIMENTS.items():
-        assert isinstance(experiment, Experiment)
         assert experiment.name == name
         assert experiment.question.endswith("?")
-        assert set(experiment.grids) == {"quick", "standard", "paper"}
-        assert all(isinstance(grid, LazyGrid) for grid in experiment.grids.values())
+        assert experiment.claims
+        assert [preset["preset"] for preset in experiment.presets()] == list(PRESETS)
+        assert all(all(preset.values()) for preset in experiment.presets())
+    assert all(isinstance(EXPERIMENTS[name].grids[preset], LazyGrid) for name in LAZY for preset in PRESETS)
+
+
+def test_the_four_experiments_of_montanari_and_wu_are_there():
+    kinds = ["flip-probability", "any-width", "joint-law", "depth"]
+    assert RANDOM == [f"montanari2022-{kind}" for kind in kinds]
+    assert [EXPERIMENTS[name].kind for name in RANDOM] == kinds
+    assert [experiment.name for experiment in named(["montanari2022"])] == RANDOM
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_every_ensemble_names_a_measure_that_exists_and_is_computed_once(name):
+    for preset in PRESETS:
+        cells = EXPERIMENTS[name].cells(Settings(preset=preset))
+        assert len(set(cells)) == len(cells) > 0
+        assert len({cell.label for cell in cells}) == len(cells)
+    module, function = cells[0].measure.split(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_the_quick_preset_of_random_networks_is_planned_for_less_than_three_minutes_on_two_cores():
+    assert sum(cell.cost for cell in plan(["montanari2022"], Settings()).cells) < 2 * 180
+    hours = sum(cell.cost for cell in plan(["montanari2022"], Settings(preset="standard")).cells) / 3600
+    assert hours < 2 * 2
+
+
+OTHER_DATA = Settings(data="mnist", classes=(3, 8), protocol="published", device="cuda")
+
+
+def test_a_run_of_random_networks_does_not_depend_on_what_concerns_data_and_training():
+    here, there = plan(["montanari2022"], Settings()), plan(["montanari2022"], OTHER_DATA)
+    assert here.cells == there.cells
+    assert here.spec == there.spec
+    assert here.spec["settings"] == {"preset": "quick", "seed": 0}
+    assert here.spec["versions"].keys() == {"gradflip", "random-network"}
+    assert not here.uses_data
+    assert str(there.default_folder) == "runs/montanari2022-quick"
+
+
+def test_a_run_of_both_families_depends_on_all_settings_and_names_both():
+    both = plan(["wang2022-fig2", "montanari2022-depth"], OTHER_DATA)
+    assert both.uses_data
+    assert both.spec["settings"]["data"] == "mnist"
+    assert both.spec["versions"].keys() == {"gradflip", "lazy-flip", "random-network"}
+    folder = "runs/wang2022-fig2+montanari2022-depth-mnist-quick-published"
+    assert str(both.default_folder) == folder
+    assert (
+        str(plan(["wang2022", "montanari2022"], Settings()).default_folder)
+        == "runs/wang2022+montanari2022-digits-quick"
+    )
+    alone = [*plan(["wang2022-fig2"], OTHER_DATA).cells, *plan(["montanari2022-depth"], OTHER_DATA).cells]
+    assert list(both.cells) == alone
+    parts = [both.cells_of(family) for family in both.families]
+    assert [*parts[0], *parts[1]] == alone
+
+
+def test_seeds_repeat_every_ensemble():
+    once, thrice = (plan(["montanari2022-depth"], Settings(**more)).cells for more in ({}, {"seeds": 3, "seed": 7}))
+    assert {cell.seed for cell in thrice} == {7, 8, 9}
+    assert len(thrice) == 3 * len(once)
+    assert {str(cell.parameters) for cell in thrice} == {str(cell.parameters) for cell in once}
+
+
+def test_the_plan_of_random_networks_is_read_back_from_its_folder(tmp_path):
+    planned = plan(["montanari2022-depth"], Settings(preset="standard", seeds=2, seed=3))
+    assert folder_settings(RunFolder.create(tmp_path, planned.spec)).cells == planned.cells
+
+
+def test_rows_are_told_apart_by_kind():
+    table = pl.DataFrame({
+        "kind": ["depth", "any-width", None], "normalize": [None, None, True], "shape": ["width 2", None, None],
+        "line": [None, "over m", None], "size": [None, None, 5], "width": [None, 7, 60], "C0": [None, None, 4.0],
+        "bias": [None, None, True],
+    })  # fmt: skip
+    own = EXPERIMENTS["montanari2022-depth"].select(table, Settings())
+    assert own["shape"].to_list() == ["width 2"]
+    assert len(EXPERIMENTS["wang2022-fig2"].select(table, Settings())) == 0
+    assert len(EXPERIMENTS["wang2022-fig2"].select(table.select("kind", "shape"), Settings())) == 0
+    assert len(EXPERIMENTS["montanari2022-depth"].select(table.drop("kind"), Settings())) == 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_have_the_depth_asked_for_and_the_widths_they_are_named_for(shape):
+    for depth in range(1, 7):
+        widths = hidden_widths(shape, 900, depth)
+        assert len(widths) == depth
+        assert min(widths) >= 2
+        if shape == "bottleneck":
+            assert sorted(widths)[0] == 30
+            assert sorted(widths)[1:] == [900] * (depth - 1)
+        if shape.startswith("width"):
+            assert set(widths) == {int(shape[-1])}
+    assert hidden_widths("polynomial", 900, 3) == [27_000, 900, 27_000]
+    assert hidden_widths("decreasing", 900, 3) == [450, 225, 112]
+
+
+def test_montanari_and_wu_cover_what_the_others_cover_and_more_and_nothing_that_stays_narrow():
+    for activation in ("relu", "tanh"):
+        for shape in SHAPES:
+            by = {paper: covered(paper, activation, shape) for paper in PAPERS}
+            assert (by["Montanari & Wu 2022"] == "all L") == (not shape.startswith("width"))
+            assert all(by["Montanari & Wu 2022"] or not covers for covers in by.values())
+    deep = [paper for paper in PAPERS if covered(paper, "tanh", "equal widths") == "all L"]
+    assert deep == ["Montanari & Wu 2022"]
+
+
+def test_the_papers_an_experiment_is_set_beside_are_cited_with_it():
+    entries = bibtex("montanari2022-depth")
+    for key in ("montanari2022adversarial", "daniely2020most", "bubeck2021single", "bartlett2021adversarial"):
+        assert f"{{{key}," in entries
+    assert "wang2022" not in entries
+    assert bibtex("bartlett2021").count("@") == 2

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from gradflip import LazyBall, TwoLayer, flip, load_data, train
-from gradflip.experiments import LazyGrid, Settings, run
-from gradflip.experiments._experiment import Experiment
+from gradflip.experiments import LazyExperiment, LazyGrid, Settings, run
 from gradflip.experiments._lazy_cells import lazy_cell
 from gradflip.experiments._lazy_flip import measure
 from gradflip.experiments._run import Plan
@@ -99,7 +98,7 @@ def test_progress_rises_to_the_end():
     assert 0 < shares[0] < shares[-1] <= 1
 
 
-SMALL = Experiment(
+SMALL = LazyExperiment(
     name="small",
     title="small",
     question="small?",
@@ -135,7 +134,7 @@ def test_a_second_run_of_the_same_takes_everything_over(tmp_path):
 def test_an_experiment_selects_its_own_rows(tmp_path):
     run(small_plan(), tmp_path, workers=1)
     table = pl.read_parquet(tmp_path / "table.parquet")
-    other = Experiment(
+    other = LazyExperiment(
         "narrow", "t", "q?", "s", "width", False, True, {"quick": LazyGrid((5,), (30,), (6,), seeds=2, max_epochs=10)}
     )
     chosen = other.select(table, Settings())

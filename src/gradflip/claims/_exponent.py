@@ -16,13 +16,13 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and its 95 % bootstrap interval over seeds.
+    """A number and its interval: of a fit or a mean the 95 % bootstrap over seeds.
 
     Attributes:
         estimate: The number.
         low: Lower end; -inf where a single seed says nothing of the spread.
         high: Upper end.
-        seeds: Seeds at the point that has the fewest.
+        seeds: Seeds at the point that has the fewest; of a share or a distance, draws.
     """
 
     estimate: float

@@ -20,6 +20,32 @@ BIBTEX = {
   journal = {arXiv preprint arXiv:2203.17209},
   year    = {2022}
 }""",
+    "daniely2020": """@inproceedings{daniely2020most,
+  title     = {Most {ReLU} Networks Suffer from $\\ell^2$ Adversarial Perturbations},
+  author    = {Daniely, Amit and Shacham, Hadas},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume    = {33},
+  pages     = {6629--6636},
+  year      = {2020},
+  note      = {arXiv:2010.14927}
+}""",
+    "bubeck2021": """@inproceedings{bubeck2021single,
+  title     = {A Single Gradient Step Finds Adversarial Examples on Random Two-Layers Neural Networks},
+  author    = {Bubeck, S{\\'e}bastien and Cherapanamjeri, Yeshwanth and Gidel, Gauthier and
+               Tachet des Combes, R{\\'e}mi},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume    = {34},
+  year      = {2021},
+  note      = {arXiv:2104.03863}
+}""",
+    "bartlett2021": """@inproceedings{bartlett2021adversarial,
+  title     = {Adversarial Examples in Multi-Layer Random {ReLU} Networks},
+  author    = {Bartlett, Peter L. and Bubeck, S{\\'e}bastien and Cherapanamjeri, Yeshwanth},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume    = {34},
+  year      = {2021},
+  note      = {arXiv:2106.12611}
+}""",
     "gradflip": f"""@software{{gradflip,
   title   = {{gradflip: exact single-gradient-step flips and the lazy regime}},
   author  = {{{{The gradflip developers}}}},
@@ -27,6 +53,9 @@ BIBTEX = {
   year    = {{2026}}
 }}""",
 }
+
+# papers whose results an experiment is set beside
+BESIDE = {"montanari2022": ("daniely2020", "bubeck2021", "bartlett2021")}
 
 
 def bibtex(name: str | None = None) -> str:
@@ -36,7 +65,7 @@ def bibtex(name: str | None = None) -> str:
         name: An experiment or a paper; all papers if not given.
 
     Returns:
-        The paper's entry and gradflip's own.
+        The paper's entry, those of the papers that its experiments are set beside, and gradflip's own.
 
     Raises:
         UsageError: If there is no such name.
@@ -46,4 +75,4 @@ def bibtex(name: str | None = None) -> str:
     paper = name.split("-", 1)[0]
     if paper not in BIBTEX:
         raise UsageError(unknown("experiment or paper", name, BIBTEX))
-    return "\n\n".join(dict.fromkeys([BIBTEX[paper], BIBTEX["gradflip"]]))
+    return "\n\n".join(BIBTEX[key] for key in dict.fromkeys([paper, *BESIDE.get(paper, ()), "gradflip"]))

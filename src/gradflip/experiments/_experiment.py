@@ -1,14 +1,14 @@
-"""What an experiment is: a question, what each preset computes, what it claims, how it is drawn."""
+"""What every experiment is: a question, what each preset computes, what it claims."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gradflip.claims import Claim
-from gradflip.experiments._lazy_cells import lazy_cell
-from gradflip.experiments._settings import LazyGrid, Preset, Settings
+from gradflip.experiments._family import Family
+from gradflip.experiments._settings import Settings
 from gradflip.sweep import Cell
 
 if TYPE_CHECKING:
@@ -16,77 +16,41 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """A declared experiment.
+class Experiment(ABC):
+    """A declared experiment; `LazyExperiment` and `RandomExperiment` are the two that there are.
 
     Attributes:
         name: Named by its source, such as `wang2022-fig2`.
         title: One line.
         question: What it asks.
         source: The paper and figure.
-        curves: The column that tells the curves of its figure apart, `"width"` or `"C0"`.
-        normalize: Whether inputs are scaled to norm 1.
-        bias: Whether the networks have trained hidden biases.
-        grids: What each preset computes.
         claims: What the paper says of it, as numbers.
-        drawn: As curves against the input dimension, or as histograms over the test images.
     """
 
     name: str
     title: str
     question: str
     source: str
-    curves: Literal["width", "C0"]
-    normalize: bool
-    bias: bool
-    grids: Mapping[Preset, LazyGrid]
-    claims: tuple[Claim, ...] = ()
-    drawn: Literal["against-dim", "histograms"] = "against-dim"
+    claims: tuple[Claim, ...] = field(default=(), kw_only=True)
 
-    def grid(self, settings: Settings) -> LazyGrid:
-        """What these settings compute.
+    @property
+    @abstractmethod
+    def family(self) -> Family:
+        """What its networks are."""
 
-        Args:
-            settings: The user's choice.
+    @property
+    @abstractmethod
+    def curve(self) -> str:
+        """The column that tells the curves of its figure apart."""
 
-        Returns:
-            The preset's grid, with the number of seeds replaced if one was given.
-        """
-        chosen = self.grids[settings.preset]
-        count = settings.seeds or chosen.seeds
-        return LazyGrid(chosen.sizes, chosen.widths, chosen.C0s, count, chosen.max_epochs, chosen.min_steps)
+    @abstractmethod
+    def presets(self) -> list[dict[str, str]]:
+        """What each preset computes, in words by heading."""
 
+    @abstractmethod
     def cells(self, settings: Settings) -> list[Cell]:
-        """The cells of a run of this experiment.
+        """The cells of a run of this experiment."""
 
-        Args:
-            settings: The user's choice.
-
-        Returns:
-            One cell per trajectory: every C0 is read off the same one.
-        """
-        chosen = self.grid(settings)
-        return [
-            lazy_cell(settings, chosen, size, width, seed, normalize=self.normalize, bias=self.bias)
-            for size in chosen.sizes
-            for width in chosen.widths
-            for seed in range(settings.seed, settings.seed + chosen.seeds)
-        ]
-
+    @abstractmethod
     def select(self, table: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-        """The rows of a run's table that belong to this experiment, cells being shared between experiments.
-
-        Args:
-            table: The table of the run, or its observations.
-            settings: Those of the run.
-
-        Returns:
-            Its rows, in the order of the table.
-        """
-        import polars as pl
-
-        chosen = self.grid(settings)
-        wanted: dict[str, Any] = {"size": chosen.sizes, "width": chosen.widths, "C0": [float(C0) for C0 in chosen.C0s]}
-        fixed = {"normalize": self.normalize, "bias": self.bias}
-        keep = [pl.col(name).is_in(list(values)) for name, values in wanted.items()]
-        return table.filter(*keep, *[pl.col(name) == value for name, value in fixed.items()])
+        """The rows of a run's table, or of its observations, that belong to this experiment, in the same order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradflip.experiments._family import Family
 from gradflip.experiments._settings import LazyGrid, Settings
 from gradflip.sweep import Cell
 
@@ -89,3 +90,24 @@ def _union(group: list[Cell]) -> Cell:
     epochs = max(cell.parameters["max_epochs"] for cell in group)
     parameters = dict(longest.parameters) | {"C0s": constants, "max_epochs": epochs}
     return Cell(longest.measure, longest.version, parameters, longest.seed, cost=longest.cost, label=longest.label)
+
+
+def _C0s(cell: Cell) -> str:
+    return ", ".join(map(str, cell.parameters["C0s"]))
+
+
+LAZY = Family(
+    name="lazy",
+    measure="lazy-flip",
+    version=VERSION,
+    settings=tuple(Settings.model_fields),
+    merge=merged,
+    columns={
+        "d": lambda cell: cell.parameters["size"] ** 2,
+        "m": lambda cell: cell.parameters["width"],
+        "C0": _C0s,
+        "seed": lambda cell: cell.seed,
+        "epochs at most": lambda cell: cell.parameters["max_epochs"],
+    },
+)
+"""Networks trained inside a ball around their initialisation (Wang et al. 2022)."""

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 
 from gradflip._errors import UsageError, unknown
 from gradflip.experiments._experiment import Experiment
+from gradflip.experiments.montanari2022_any_width import MONTANARI2022_ANY_WIDTH
+from gradflip.experiments.montanari2022_depth import MONTANARI2022_DEPTH
+from gradflip.experiments.montanari2022_flip_probability import MONTANARI2022_FLIP_PROBABILITY
+from gradflip.experiments.montanari2022_joint_law import MONTANARI2022_JOINT_LAW
 from gradflip.experiments.wang2022_fig2 import WANG2022_FIG2
 from gradflip.experiments.wang2022_fig3 import WANG2022_FIG3
 from gradflip.experiments.wang2022_fig5 import WANG2022_FIG5
@@ -14,7 +18,17 @@ from gradflip.experiments.wang2022_fig7 import WANG2022_FIG7
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
-    for experiment in (WANG2022_FIG2, WANG2022_FIG3, WANG2022_FIG5, WANG2022_FIG6, WANG2022_FIG7)
+    for experiment in (
+        WANG2022_FIG2,
+        WANG2022_FIG3,
+        WANG2022_FIG5,
+        WANG2022_FIG6,
+        WANG2022_FIG7,
+        MONTANARI2022_FLIP_PROBABILITY,
+        MONTANARI2022_ANY_WIDTH,
+        MONTANARI2022_JOINT_LAW,
+        MONTANARI2022_DEPTH,
+    )
 }
 
 

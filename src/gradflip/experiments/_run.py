@@ -17,7 +17,7 @@ import pydantic
 from gradflip._errors import FileError
 from gradflip._version import __version__
 from gradflip.experiments._experiment import Experiment
-from gradflip.experiments._lazy_cells import VERSION, merged
+from gradflip.experiments._family import Family
 from gradflip.experiments._log import logged_to
 from gradflip.experiments._registry import named
 from gradflip.experiments._settings import Settings
@@ -33,7 +33,7 @@ class Plan:
     Attributes:
         experiments: Which experiments it serves.
         settings: The user's choice.
-        cells: What is computed, each trajectory once.
+        cells: What is computed, each trajectory or ensemble once.
     """
 
     experiments: tuple[Experiment, ...]
@@ -41,23 +41,51 @@ class Plan:
     cells: tuple[Cell, ...]
 
     @property
+    def families(self) -> tuple[Family, ...]:
+        """Those of its experiments, each once."""
+        return _families(self.experiments)
+
+    def cells_of(self, family: Family) -> tuple[Cell, ...]:
+        """Those of its cells that are of a family.
+
+        Args:
+            family: Which.
+
+        Returns:
+            Cells, in order.
+        """
+        own = {cell.measure for e in self.experiments if e.family is family for cell in e.cells(self.settings)}
+        return tuple(cell for cell in self.cells if cell.measure in own)
+
+    @property
+    def uses_data(self) -> bool:
+        """Whether any cell reads a data set."""
+        return any(family.uses_data for family in self.families)
+
+    @property
     def spec(self) -> dict[str, Any]:
-        """What `spec.toml` holds: everything that decides the rows."""
-        chosen = self.settings.model_dump(exclude_none=True) | {"classes": list(self.settings.classes)}
+        """What `spec.toml` holds: everything that decides the rows, and nothing that does not."""
+        heeded = {name for family in self.families for name in family.settings}
+        chosen = self.settings.model_dump(exclude_none=True, include=heeded)
+        if "classes" in chosen:
+            chosen["classes"] = list(chosen["classes"])
         return {
             "experiments": [experiment.name for experiment in self.experiments],
             "settings": chosen,
-            "versions": {"gradflip": __version__, "lazy-flip": VERSION},
+            "versions": {"gradflip": __version__} | {family.measure: family.version for family in self.families},
         }
 
     @property
     def default_folder(self) -> Path:
         """Where the run goes if nothing is said."""
         names = [experiment.name for experiment in self.experiments]
-        paper = names[0].split("-")[0]
-        shown = paper if names == [experiment.name for experiment in named([paper])] else "+".join(names)
-        protocol = "-published" if self.settings.protocol == "published" else ""
-        return Path("runs") / f"{shown}-{self.settings.data}-{self.settings.preset}{protocol}"
+        shown = []
+        for paper in dict.fromkeys(name.split("-")[0] for name in names):
+            own = [name for name in names if name.split("-")[0] == paper]
+            shown += [paper] if own == [experiment.name for experiment in named([paper])] else own
+        data = f"-{self.settings.data}" if self.uses_data else ""
+        protocol = "-published" if self.uses_data and self.settings.protocol == "published" else ""
+        return Path("runs") / f"{'+'.join(shown)}{data}-{self.settings.preset}{protocol}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +117,10 @@ def plan(names: Sequence[str], settings: Settings) -> Plan:
         UsageError: If there is no such experiment.
     """
     experiments = named(names)
-    cells = merged([cell for experiment in experiments for cell in experiment.cells(settings)])
+    cells: list[Cell] = []
+    for family in _families(experiments):
+        own = [experiment for experiment in experiments if experiment.family is family]
+        cells += family.merge([cell for experiment in own for cell in experiment.cells(settings)])
     return Plan(tuple(experiments), settings, tuple(cells))
 
 
@@ -186,6 +217,11 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
     }
+
+
+def _families(experiments: Sequence[Experiment]) -> tuple[Family, ...]:
+    by_name = {experiment.family.name: experiment.family for experiment in experiments}
+    return tuple(by_name.values())
 
 
 def _processor() -> str:

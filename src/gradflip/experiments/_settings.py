@@ -13,7 +13,7 @@ Protocol = Literal["text", "published"]
 
 
 class Settings(BaseModel):
-    """What a user chooses about a run: it decides the rows, and is kept in `spec.toml`."""
+    """What a user chooses about a run: what its experiments heed decides the rows, and is kept in `spec.toml`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,12 +1,12 @@
 """Figure 2 of Wang et al. (2022): the flip against the input dimension, for several widths."""
 
-from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lazy_claims import FLAT, RAW
+from gradflip.experiments._lazy_experiment import LazyExperiment
 from gradflip.experiments._settings import LazyGrid
 
 SIZES = (5, 8, 10, 12, 14, 16, 20, 24, 28)
 
-WANG2022_FIG2 = Experiment(
+WANG2022_FIG2 = LazyExperiment(
     name="wang2022-fig2",
     title="Step, gradient and perturbation against d, by width",
     question="In networks trained lazily (C0 = 10), how do the flipping step, the gradient norm and the relative "

@@ -1,11 +1,11 @@
 """Figure 3 of Wang et al. (2022): the flip against the input dimension, for several sizes of the lazy ball."""
 
-from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lazy_claims import FLAT, GROWTH, RAW
+from gradflip.experiments._lazy_experiment import LazyExperiment
 from gradflip.experiments._settings import LazyGrid
 from gradflip.experiments.wang2022_fig2 import SIZES
 
-WANG2022_FIG3 = Experiment(
+WANG2022_FIG3 = LazyExperiment(
     name="wang2022-fig3",
     title="Step, gradient and perturbation against d, by C0",
     question="At width m = 1000, what changes when training may go further from its start, C0 from 10 to 40?",

@@ -1,10 +1,10 @@
 """Figure 5 of Wang et al. (2022): the flip against the input dimension, by width: inputs of norm 1, no biases."""
 
-from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lazy_claims import FLAT, RAW
+from gradflip.experiments._lazy_experiment import LazyExperiment
 from gradflip.experiments.wang2022_fig2 import WANG2022_FIG2
 
-WANG2022_FIG5 = Experiment(
+WANG2022_FIG5 = LazyExperiment(
     name="wang2022-fig5",
     title="Step, gradient and perturbation against d, by width, inputs of norm 1",
     question="Figure 2 again in the setting of the theorem, inputs of norm 1 and no biases: is s* d flat, and does the "

@@ -1,10 +1,10 @@
 """Figure 7 of Wang et al. (2022): how the flip is distributed over the test images."""
 
-from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lazy_claims import VARIATION
+from gradflip.experiments._lazy_experiment import LazyExperiment
 from gradflip.experiments._settings import LazyGrid
 
-WANG2022_FIG7 = Experiment(
+WANG2022_FIG7 = LazyExperiment(
     name="wang2022-fig7",
     title="Histograms of perturbation, gradient norm and step over the test images",
     question="At d = 784, m = 1000, C0 = 10, how much do the relative perturbation, the gradient norm and the step "

@@ -3,8 +3,10 @@
 from gradflip.report._draw import draw
 from gradflip.report._figures import Figure, lazy_figure
 from gradflip.report._histograms import histogram_figure
-from gradflip.report._report import findings, read_table, write_figures, write_report
+from gradflip.report._random_figures import random_figure
+from gradflip.report._report import findings, listings, read_table, write_figures, write_report
 
 __all__ = [
-    "Figure", "draw", "findings", "histogram_figure", "lazy_figure", "read_table", "write_figures", "write_report",
+    "Figure", "draw", "findings", "histogram_figure", "lazy_figure", "listings", "random_figure", "read_table",
+    "write_figures", "write_report",
 ]  # fmt: skip

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from gradflip.experiments import Experiment, Settings
+from gradflip.experiments import Experiment, LazyExperiment, RandomExperiment, Settings
 from gradflip.report._figures import Figure, lazy_figure
 from gradflip.report._histograms import histogram_figure
+from gradflip.report._random_figures import random_figure
 
 
 def draw(experiment: Experiment, table: pl.DataFrame, observations: pl.DataFrame, settings: Settings) -> Figure:
@@ -14,8 +15,8 @@ def draw(experiment: Experiment, table: pl.DataFrame, observations: pl.DataFrame
 
     Args:
         experiment: Which.
-        table: A row per network.
-        observations: A row per network and test image.
+        table: A row per network, or per question asked of an ensemble of random ones.
+        observations: A row per network and test image, or per random network.
         settings: Those of the run.
 
     Returns:
@@ -23,7 +24,13 @@ def draw(experiment: Experiment, table: pl.DataFrame, observations: pl.DataFrame
 
     Raises:
         ValueError: If there is nothing to draw.
+        TypeError: If the experiment is of no known family.
     """
-    if experiment.drawn == "histograms":
-        return histogram_figure(experiment, observations, settings)
-    return lazy_figure(experiment, table, settings)
+    match experiment:
+        case LazyExperiment(drawn="histograms"):
+            return histogram_figure(experiment, observations, settings)
+        case LazyExperiment():
+            return lazy_figure(experiment, table, settings)
+        case RandomExperiment():
+            return random_figure(experiment, table, observations, settings)
+    raise TypeError(f"experiment must be a LazyExperiment or a RandomExperiment, got {type(experiment).__name__}.")

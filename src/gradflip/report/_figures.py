@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import altair as alt
 import polars as pl
 
 from gradflip._errors import FileError
-from gradflip.experiments import Experiment, Settings
+from gradflip.experiments import LazyExperiment, Settings
 from gradflip.sweep import atomic_write
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe & Ito: told apart by every eye
-_THEORY = "#7a7a7a"
+# Okabe & Ito, and two darker ones: told apart by every eye
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#8c8c00")
+THEORY = "#7a7a7a"
+Drawn: TypeAlias = alt.LayerChart | alt.FacetChart
+"""A chart of layers, as `alt.layer` is typed to return it."""
+HINT = "Hover a point for its numbers; click a legend entry to single out a curve."
+_ABREAST = 4  # panels in a row of the figure's files
 
 
 @dataclass(frozen=True)
@@ -63,12 +70,18 @@ class Figure:
         panels: One chart per quantity, for a page that lays them out itself.
         numbers: What is plotted, one row per point.
         caption: What varies, how many draws, which interval, and the fitted constants of the theory curves.
+        curve: The column that its curves are told apart by; a page that filters by it takes curves away.
+        at: What each panel is about, for a page that filters by it; nothing if all are about everything.
+        hint: What a reader can do with the figure on a page.
     """
 
     name: str
-    panels: tuple[alt.LayerChart | alt.FacetChart, ...]
+    panels: tuple[Drawn, ...]
     numbers: pl.DataFrame
     caption: str
+    curve: str = ""
+    at: tuple[Mapping[str, str], ...] = ()
+    hint: str = ""
 
     def save(self, folder: Path) -> None:
         """Write PDF, SVG, PNG, Vega-Lite JSON and the plotted numbers as CSV.
@@ -86,7 +99,8 @@ class Figure:
         except OSError as error:
             raise FileError(f"{folder} cannot be made: {error.strerror}.") from error
         # to_dict checks the whole specification against the schema, which is slow and has nothing new to say here
-        spec = alt.hconcat(*self.panels, spacing=24).configure_view(stroke=None).to_dict(validate=False)
+        together = alt.hconcat if len(self.panels) <= _ABREAST else partial(alt.concat, columns=_ABREAST)
+        spec = together(*self.panels, spacing=24).configure_view(stroke=None).to_dict(validate=False)
         text = json.dumps(spec)
         atomic_write(folder / f"{self.name}.vl.json", json.dumps(spec, indent=1).encode())
         atomic_write(folder / f"{self.name}.svg", vlc.vegalite_to_svg(text).encode())
@@ -95,7 +109,7 @@ class Figure:
         atomic_write(folder / f"{self.name}.csv", self.numbers.write_csv().encode())
 
 
-def lazy_figure(experiment: Experiment, table: pl.DataFrame, settings: Settings) -> Figure:
+def lazy_figure(experiment: LazyExperiment, table: pl.DataFrame, settings: Settings) -> Figure:
     """The figure of an experiment of lazy training, in the paper's three panels.
 
     Args:
@@ -122,7 +136,8 @@ def lazy_figure(experiment: Experiment, table: pl.DataFrame, settings: Settings)
         law = _law(drawn, panel, norms, float(experiment.bias), varying=not experiment.normalize)
         charts.append(_panel(drawn, curve, panel, law))
         laws.append(law)
-    return Figure(experiment.name, tuple(charts), numbers, _caption(experiment, rows, settings, laws))
+    caption = _caption(experiment, rows, settings, laws)
+    return Figure(experiment.name, tuple(charts), numbers, caption, curve=curve, hint=HINT)
 
 
 @dataclass(frozen=True)
@@ -172,7 +187,7 @@ def _fitted(numbers: pl.DataFrame, shape: dict[int, float]) -> float:
     return math.exp(sum(logs) / len(logs))
 
 
-def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, law: _Law) -> alt.LayerChart | alt.FacetChart:
+def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, law: _Law) -> Drawn:
     dims = sorted(set(numbers["dim"].to_list()))
     x_domain = [dims[0] / 1.15, dims[-1] * 1.15]
     name = {"width": "width m", "C0": "C0"}[curve]
@@ -214,9 +229,9 @@ def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, law: _Law) -> alt.La
     )  # fmt: skip
     line = base.mark_line(strokeWidth=2, clip=True).encode(y=y)
     points = base.mark_point(filled=True, size=46, clip=True).encode(y=y, tooltip=tooltip)
-    dashed = alt.Chart(law.plain).mark_line(strokeDash=[6, 4], color=_THEORY, strokeWidth=1.5).encode(x=x, y=y)
-    dotted = alt.Chart(law.at_norms).mark_line(strokeDash=[1, 3], color=_THEORY, strokeWidth=2).encode(x=x, y=y)
-    title = alt.TitleParams(law.words.split("; "), fontSize=11, fontWeight="normal", color=_THEORY, anchor="start")
+    dashed = alt.Chart(law.plain).mark_line(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5).encode(x=x, y=y)
+    dotted = alt.Chart(law.at_norms).mark_line(strokeDash=[1, 3], color=THEORY, strokeWidth=2).encode(x=x, y=y)
+    title = alt.TitleParams(law.words.split("; "), fontSize=11, fontWeight="normal", color=THEORY, anchor="start")
     return alt.layer(band, dashed, dotted, line, points.add_params(chosen)).properties(
         width=250, height=230, title=title
     )
@@ -238,7 +253,7 @@ def ticks(domain: Sequence[float]) -> list[float]:
     return [tick for tick in found if low <= tick <= high]
 
 
-def _caption(experiment: Experiment, rows: pl.DataFrame, settings: Settings, laws: list[_Law]) -> str:
+def _caption(experiment: LazyExperiment, rows: pl.DataFrame, settings: Settings, laws: list[_Law]) -> str:
     """What varies, how many draws, which interval, the constants of the theory curves."""
     grid = experiment.grid(settings)
     seeds = rows["seed"].n_unique()

@@ -8,13 +8,13 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from gradflip.experiments import Experiment, Settings
-from gradflip.report._figures import COLORS, PANELS, Figure
+from gradflip.experiments import LazyExperiment, Settings
+from gradflip.report._figures import COLORS, PANELS, Drawn, Figure
 
 _BINS = 36
 
 
-def histogram_figure(experiment: Experiment, observations: pl.DataFrame, settings: Settings) -> Figure:
+def histogram_figure(experiment: LazyExperiment, observations: pl.DataFrame, settings: Settings) -> Figure:
     """Histograms over the correctly classified test images, one colour per seed, each with its normal fit.
 
     Args:
@@ -49,7 +49,7 @@ def histogram_figure(experiment: Experiment, observations: pl.DataFrame, setting
         f"classified test images of one seed ({seeds} in all); lines: normal densities of the same mean and variance. "
         "The coefficient of variation is the mean over seeds."
     )
-    return Figure(experiment.name, tuple(panels), pl.concat(numbers), caption)
+    return Figure(experiment.name, tuple(panels), pl.concat(numbers), caption, curve="seed")
 
 
 def _bins(images: pl.DataFrame, column: str) -> pl.DataFrame:
@@ -78,7 +78,7 @@ def _bins(images: pl.DataFrame, column: str) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _histogram(bins: pl.DataFrame, title: str, subtitle: str) -> alt.LayerChart | alt.FacetChart:
+def _histogram(bins: pl.DataFrame, title: str, subtitle: str) -> Drawn:
     seeds = [str(seed) for seed in sorted(set(bins["seed"].to_list()))]
     drawn = bins.with_columns(pl.col("seed").cast(pl.String), ((pl.col("low") + pl.col("high")) / 2).alias("centre"))
     colors = [COLORS[i % len(COLORS)] for i in range(len(seeds))]

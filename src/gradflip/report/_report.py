@@ -9,7 +9,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import jinja2
 import polars as pl
 from markupsafe import Markup
@@ -17,12 +16,14 @@ from markupsafe import Markup
 from gradflip._errors import FileError
 from gradflip._version import __version__
 from gradflip.claims import Finding, find
-from gradflip.experiments import Experiment, Plan, Settings, folder_settings
+from gradflip.experiments import Experiment, LazyExperiment, Plan, Settings, folder_settings
+from gradflip.report._chapter import Chapter
+from gradflip.report._chapters import CHAPTERS
 from gradflip.report._draw import draw
-from gradflip.report._figures import Figure
+from gradflip.report._figures import Drawn, Figure
 from gradflip.report._gallery import gallery
+from gradflip.report._listing import Listing, number
 from gradflip.sweep import CellResult, RunFolder, atomic_write
-from gradflip.theory import smallest_covered_dim, width_window
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,15 @@ class _Run:
     def name(self) -> str:
         """What sets this run apart from others."""
         settings = self.plan.settings
+        if not self.plan.uses_data:
+            return f"random networks, {settings.preset}, seed {settings.seed}"
         classes = f"{settings.classes[0]}/{settings.classes[1]}"
         return f"{settings.data} {classes}, {settings.preset}, {settings.protocol}"
+
+    @property
+    def chapters(self) -> list[Chapter]:
+        """Those of its families."""
+        return [CHAPTERS[family.name] for family in self.plan.families]
 
 
 def write_report(folders: Sequence[RunFolder], page: Path | None = None) -> Path:
@@ -118,10 +126,29 @@ def findings(run: Plan, table: pl.DataFrame) -> list[tuple[str, str, Finding]]:
     for experiment in run.experiments:
         rows = experiment.select(table, run.settings) if len(table) else table
         for claim in experiment.claims:
-            for finding in find(claim, rows, experiment.curves):
-                curve = {"width": "m", "C0": "C0"}[finding.by]
-                found.append((experiment.name, f"{curve} = {finding.curve:g}", finding))
+            for finding in find(claim, rows, experiment.curve):
+                found.append((experiment.name, _curve(finding), finding))
     return found
+
+
+def listings(run: Plan, table: pl.DataFrame) -> list[Listing]:
+    """The tables of a run as a reader wants them: one of all trained networks, one per experiment on random ones.
+
+    Args:
+        run: The plan of the run.
+        table: Its table.
+
+    Returns:
+        A listing each; none of a family without rows.
+    """
+    return [listing for family in run.families for listing in CHAPTERS[family.name].listings(run, table)]
+
+
+def _curve(finding: Finding) -> str:
+    """Return which curve a finding is about: words say it themselves, numbers need a name."""
+    if isinstance(finding.curve, str):
+        return finding.curve
+    return f"{'m' if finding.by == 'width' else finding.by} = {finding.curve:g}"
 
 
 def _read(folder: RunFolder) -> _Run:
@@ -147,27 +174,39 @@ def _render(runs: list[_Run]) -> str:
     import vl_convert as vlc
 
     templates = resources.files("gradflip.report").joinpath("templates")
+    pages = {entry.name: entry.read_text() for entry in templates.iterdir() if entry.name.endswith(".html.j2")}
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.DictLoader(pages),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters["number"] = _number
-    environment.filters["math"] = _math
+    environment.filters |= {"number": number, "math": _math, "prose": _prose}
+    chapters = list({chapter.subject: chapter for run in runs for chapter in run.chapters}.values())
     experiments = list(dict.fromkeys(name for run in runs for name in run.figures))
     bundle = vlc.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;")
-    return environment.from_string(templates.joinpath("report.html.j2").read_text()).render(
+    return environment.get_template("report.html.j2").render(
         version=__version__,
+        subjects=[chapter.subject for chapter in chapters],
         runs=[_about(run) for run in runs],
         claims=_claims(runs),
-        window=_window(runs),
-        choices=_choices(runs),
+        theory=[
+            {"template": chapter.template, "known": chapter.theory([chapter.rows(run.table) for run in runs])}
+            for chapter in chapters
+        ],
+        choices=_choices(runs, chapters),
         sections=[
             {
                 "experiment": experiment,
                 "figure": run.figures[name],
-                "curves": experiment.curves if experiment.drawn == "against-dim" else "seed",
+                "curves": run.figures[name].curve,
                 "held": _held(experiment, run.plan.settings),
-                "panels": [_embedded(panel) for panel in run.figures[name].panels],
-                "command": " ".join(["gradflip run", name, *_options(run.plan)]),
+                "panels": [
+                    {"spec": _embedded(panel), "at": run.figures[name].at[i] if run.figures[name].at else {}}
+                    for i, panel in enumerate(run.figures[name].panels)
+                ],
+                "command": " ".join(["gradflip run", name, *_options(experiment, run.plan.settings)]),
                 "run": run.name,
                 "first": run is next(other for other in runs if name in other.figures),
             }
@@ -185,37 +224,21 @@ def _render(runs: list[_Run]) -> str:
 def _about(run: _Run) -> dict[str, Any]:
     """Everything that the page says of one run."""
     env_file = run.folder.path / "env.json"
-    table = run.table
     return {
         "name": run.name,
         "experiments": [experiment.name for experiment in run.plan.experiments],
-        "settings": run.plan.settings.model_dump(exclude_none=True),
-        "summary": _summary(table),
+        "settings": run.plan.spec["settings"],
+        "chapters": [
+            {"template": chapter.template, "summary": chapter.summary(chapter.rows(run.table))}
+            for chapter in run.chapters
+        ],
         "missing": run.missing,
-        "rows": table.sort("normalize", "width", "C0", "dim", "seed").to_dicts() if len(table) else [],
+        "listings": listings(run.plan, run.table),
         "failed": [result for result in run.results if result.status == "failed"],
         "results": sorted(run.results, key=lambda result: -result.seconds),
         "seconds": sum(result.seconds for result in run.results),
         "peak_memory": max((result.peak_memory_bytes for result in run.results), default=0),
         "env": json.loads(env_file.read_text()) if env_file.is_file() else {},
-    }
-
-
-def _summary(table: pl.DataFrame) -> dict[str, Any]:
-    """The few numbers of the first paragraph."""
-    if not len(table):
-        return {"networks": 0}
-    large = table.filter(pl.col("dim") == table["dim"].max())
-    flips = table.select(pl.sum("correct"), pl.sum("flipped"), pl.sum("never"), pl.sum("flat")).row(0, named=True)
-    return {
-        "networks": len(table),
-        "stayed": int((table["stopped_because"] == "max-epochs").sum()),
-        "median_test_error": table["test_error"].median(),
-        "largest_test_error": table["test_error"].max(),
-        "dim": large["dim"][0],
-        "relative": large["relative"].median(),
-        "relative_sqrt_d": table["relative_sqrt_d"].median(),
-        **flips,
     }
 
 
@@ -243,47 +266,61 @@ def _claims(runs: list[_Run]) -> list[dict[str, Any]]:
 
 
 def _claimed(claim: Any) -> str:
-    what = {"exponent": "exponent in d", "grows-with-C0": "exponent in C0", "variation": "coefficient of variation"}
+    what = {
+        "exponent": "exponent in d",
+        "grows-with-C0": "exponent in C0",
+        "variation": "coefficient of variation",
+        "same-probability": "difference from explicit networks",
+        "same-law": "Kolmogorov distance to explicit networks",
+        "limit": "difference from the limit",
+        "below-limit": "difference from the limit",
+        "approaches": "fall of the distance to the limit",
+        "falls": "fall of the Kolmogorov distance to the limit",
+        "distance": "Kolmogorov distance to the limit",
+    }[claim.kind]
     if claim.value is None:
-        return what[claim.kind]
-    return f"{what[claim.kind]} {'above 0' if claim.kind == 'grows-with-C0' else f'{claim.value:g} ± 0.1'}"
+        return what
+    if claim.kind in ("grows-with-C0", "approaches", "falls"):
+        return f"{what} above {claim.value:g}"
+    if claim.kind == "below-limit":
+        return f"{what} below {claim.value:g}"
+    return f"{what} {claim.value:g} ± 0.1"
 
 
-def _window(runs: list[_Run]) -> dict[str, Any]:
-    """Whether Theorem 3.1 covers any of the networks, its constants being 1."""
-    dims = sorted({dim for run in runs if len(run.table) for dim in run.table["dim"].to_list()})
-    covered = [dim for dim in dims if not width_window(dim).empty]
-    return {"dims": dims, "covered": covered, "from": smallest_covered_dim()}
-
-
-def _options(plan: Plan) -> list[str]:
-    """What of the settings a command line must say."""
-    settings = plan.settings
+def _options(experiment: Experiment, settings: Settings) -> list[str]:
+    """What of the settings a command line must say to run this experiment alike."""
     shown: dict[str, Any] = {"data": settings.data, "preset": settings.preset}
     if settings.classes != (0, 1):
         shown["classes"] = ",".join(map(str, settings.classes))
     for name, default in (("protocol", "text"), ("seeds", None), ("seed", 0), ("device", "cpu")):
         if getattr(settings, name) != default:
             shown[name] = getattr(settings, name)
-    return [f"--{name} {value}" for name, value in shown.items()]
+    return [f"--{name} {value}" for name, value in shown.items() if name in experiment.family.settings]
 
 
 def _held(experiment: Experiment, settings: Settings) -> dict[str, float]:
     """Width and C0 of all networks of a figure, where they have one in common."""
+    if not isinstance(experiment, LazyExperiment):
+        return {}
     grid = experiment.grid(settings)
     values: dict[str, tuple[int, ...]] = {"width": grid.widths, "C0": grid.C0s}
     return {name: float(own[0]) for name, own in values.items() if len(own) == 1}
 
 
-def _choices(runs: list[_Run]) -> list[dict[str, Any]]:
+def _choices(runs: list[_Run], chapters: list[Chapter]) -> list[dict[str, Any]]:
     """What a reader may choose the networks by, the columns of which there are several values."""
-    tables = [run.table for run in runs if len(run.table)]
-    titles = {"width": "width m", "C0": "C0"}
-    values = {name: sorted({f"{value:g}" for table in tables for value in table[name]}, key=float) for name in titles}
-    return [{"column": name, "title": titles[name], "at": at} for name, at in values.items() if len(at) > 1]
+    found = []
+    for chapter in chapters:
+        tables = [rows for run in runs if len(rows := chapter.rows(run.table))]
+        for name, title in chapter.choices.items():
+            values = {value for rows in tables if name in rows.columns for value in rows[name].drop_nulls()}
+            if len(values) > 1:
+                at = [value if isinstance(value, str) else f"{value:g}" for value in sorted(values)]
+                found.append({"column": name, "title": title, "at": at})
+    return found
 
 
-def _embedded(panel: alt.LayerChart | alt.FacetChart) -> Markup:
+def _embedded(panel: Drawn) -> Markup:
     """Return a chart as JSON for a script element: no sequence in it can close the element."""
     text = json.dumps(panel.to_dict(validate=False))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
@@ -296,10 +333,7 @@ def _math(latex: str) -> Markup:
     return Markup(convert(latex))
 
 
-def _number(value: Any) -> str:
-    """Return a number as a reader wants it: three digits, a dash for what does not exist."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, float):
-        return str(value)
-    return f"{value:.3g}"
+def _prose(text: str) -> Markup:
+    """Return text with the formulas between its dollars as MathML."""
+    parts = text.split("$")
+    return Markup("").join(_math(part) if i % 2 else Markup.escape(part) for i, part in enumerate(parts))

@@ -1,32 +1,41 @@
-// Draws the charts in the page's colours, and only the networks whose m and C0 are ticked.
+// Draws the charts in the page's colours, and only what the ticked boxes leave: widths and C0s, activations.
 (function () {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const filters = document.querySelectorAll(".filters fieldset");
+
+  // one spelling of a value, a number or a word: "1e+06" and 1000000 are the same width
+  function spelled(value) {
+    return value === "" || isNaN(Number(value)) ? String(value) : String(Number(value));
+  }
 
   // column -> the values that are ticked; a column without boxes is not filtered
   function ticked() {
     const chosen = {};
     filters.forEach(function (group) {
-      chosen[group.dataset.column] = Array.from(group.querySelectorAll("input:checked"), (box) => Number(box.value));
+      chosen[group.dataset.column] = Array.from(group.querySelectorAll("input:checked"), (box) => spelled(box.value));
     });
     return chosen;
   }
 
+  // a column that is null does not apply
   function shown(at, chosen) {
-    return Object.keys(at).every((column) => !(column in chosen) || chosen[column].includes(Number(at[column])));
+    return Object.keys(at).every((column) => at[column] === null || !(column in chosen) || chosen[column].includes(spelled(at[column])));
   }
 
   function drawFigure(figure, chosen, config) {
     const curves = figure.dataset.curves;
-    const some = shown(JSON.parse(figure.dataset.at), chosen) && !(curves in chosen && !chosen[curves].length);
+    const boxes = Array.from(figure.querySelectorAll(".chart"));
+    const kept = boxes.filter((box) => shown(JSON.parse(box.dataset.at), chosen));
+    const some = kept.length && shown(JSON.parse(figure.dataset.at), chosen) && !(curves in chosen && !chosen[curves].length);
     figure.querySelector(".nothing").hidden = some;
     figure.querySelector(".panels").hidden = !some;
+    boxes.forEach((box) => { box.hidden = !kept.includes(box); });
     if (!some) return;
-    figure.querySelectorAll(".chart").forEach(function (box) {
+    kept.forEach(function (box) {
       const spec = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
       if (curves in chosen) {
-        const only = { filter: { field: "curve", oneOf: chosen[curves].map(String) } };
-        spec.layer.filter((layer) => layer.encoding.color).forEach(function (layer) { layer.transform = [only]; });
+        const only = { filter: { field: "curve", oneOf: chosen[curves] } };
+        spec.layer.filter((layer) => layer.encoding.color && layer.encoding.color.field === "curve").forEach(function (layer) { layer.transform = [only]; });
       }
       let target = box.querySelector(".drawn");
       if (!target) { target = document.createElement("div"); target.className = "drawn"; box.appendChild(target); }

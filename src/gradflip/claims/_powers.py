@@ -1,0 +1,70 @@
+"""Exponents and coefficients of variation of lazily trained networks, by curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gradflip.claims._claim import Claim, Verdict, judge
+from gradflip.claims._exponent import Interval, exponent, mean
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def power(claim: Claim, rows: pl.DataFrame) -> tuple[Interval, Verdict | None] | None:
+    """What the rows of one curve say to a claim about a power or a variation.
+
+    Args:
+        claim: Of one of the kinds of `PowerKind`.
+        rows: A row per network, with `seed`, `dim`, `C0` and the column of the claim.
+
+    Returns:
+        The number and the verdict; `None` where too few networks have the quantity.
+    """
+    rows = rows.drop_nulls(claim.column)
+    found = _number(claim, rows.filter(rows[claim.column] > 0))
+    if found is None:
+        return None
+    return found, None if claim.value is None else _verdict(claim, found)
+
+
+def _verdict(claim: Claim, found: Interval) -> Verdict:
+    assert claim.value is not None
+    if claim.kind != "grows-with-C0":
+        return judge(found, claim.value)
+    return Verdict.HOLDS if found.low > 0 else Verdict.FAILS if found.high < 0 else Verdict.UNDECIDED
+
+
+def _number(claim: Claim, rows: pl.DataFrame) -> Interval | None:
+    if claim.kind == "exponent":
+        draws = _groups(rows, "dim", claim.column)
+        return exponent(draws) if len(draws) > 1 else None
+    if claim.kind == "variation":
+        return mean(list(_groups(rows, "dim", claim.column).values())) if len(rows) else None
+    # one trajectory gives all C0 of a seed: the slope is taken within it, the spread over seeds
+    slopes = [_slopes(part, claim.column) for _, part in rows.group_by("dim", maintain_order=True)]
+    slopes = [part for part in slopes if part]
+    return mean(slopes) if slopes else None
+
+
+def _groups(rows: pl.DataFrame, by: str, column: str) -> dict[float, list[float]]:
+    groups: dict[float, list[float]] = {}
+    for x, y in rows.sort(by, "seed").select(by, column).iter_rows():
+        groups.setdefault(float(x), []).append(y)
+    return groups
+
+
+def _slopes(rows: pl.DataFrame, column: str) -> list[float]:
+    """The exponent in C0 of each seed, at one dimension."""
+    slopes = []
+    for _, part in rows.sort("seed", "C0").group_by("seed", maintain_order=True):
+        points: Sequence[tuple[float, float]] = part.select("C0", column).rows()
+        if len(points) > 1:
+            xs, ys = [math.log(x) for x, _ in points], [math.log(y) for _, y in points]
+            centre = sum(xs) / len(xs)
+            slopes.append(
+                sum((x - centre) * y for x, y in zip(xs, ys, strict=True)) / sum((x - centre) ** 2 for x in xs)
+            )
+    return slopes

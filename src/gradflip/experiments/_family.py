@@ -1,0 +1,34 @@
+"""What the experiments of one kind of network have in common: lazy training, or networks at random initialisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gradflip.sweep import Cell
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of experiments.
+
+    Attributes:
+        name: What its networks are, in a word: `"lazy"` or `"random"`.
+        measure: What its measure is called in `spec.toml`.
+        version: Of the measure; raised when its numbers change.
+        settings: Which of the user's choices its cells depend on; the others do not matter to it.
+        merge: Turns the cells of several experiments into those to compute: nothing is computed twice.
+        columns: What a plan says of each cell, by heading.
+    """
+
+    name: str
+    measure: str
+    version: int
+    settings: tuple[str, ...]
+    merge: Callable[[list[Cell]], list[Cell]]
+    columns: Mapping[str, Callable[[Cell], object]]
+
+    @property
+    def uses_data(self) -> bool:
+        """Whether its cells read a data set."""
+        return "data" in self.settings

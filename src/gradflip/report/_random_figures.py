@@ -1,0 +1,44 @@
+"""The figure of an experiment on random networks, by its kind."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from gradflip.experiments import RandomExperiment, Settings
+from gradflip.report._any_width_figure import any_width_figure
+from gradflip.report._depth_figure import depth_figure
+from gradflip.report._figures import Figure
+from gradflip.report._flip_probability_figure import flip_probability_figure
+from gradflip.report._joint_law_figure import joint_law_figure
+
+
+def random_figure(
+    experiment: RandomExperiment, table: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+) -> Figure:
+    """The figure of an experiment on random networks.
+
+    Args:
+        experiment: Which.
+        table: Rows of a run that computed it.
+        observations: Its observations.
+        settings: Those of the run.
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: If no ensemble of the experiment was drawn.
+    """
+    rows = experiment.select(table, settings)
+    if not len(rows):
+        raise ValueError(f"no ensemble of {experiment.name} was drawn; see the cells that failed for what happened.")
+    seen = experiment.select(observations, settings)
+    match experiment.kind:
+        case "flip-probability":
+            return flip_probability_figure(experiment.name, rows)
+        case "any-width":
+            return any_width_figure(experiment.name, rows, seen)
+        case "joint-law":
+            return joint_law_figure(experiment.name, rows, seen)
+        case "depth":
+            return depth_figure(experiment.name, rows, seen)
