@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import altair as alt
 import polars as pl
@@ -101,12 +101,27 @@ class Figure:
         # to_dict checks the whole specification against the schema, which is slow and has nothing new to say here
         together = alt.hconcat if len(self.panels) <= _ABREAST else partial(alt.concat, columns=_ABREAST)
         spec = together(*self.panels, spacing=24).configure_view(stroke=None).to_dict(validate=False)
+        if len({json.dumps(domain) for domain in _color_domains(spec)}) > 1:
+            spec["resolve"] = {"scale": {"color": "independent"}}  # or panels would share colours, and one legend
         text = json.dumps(spec)
         atomic_write(folder / f"{self.name}.vl.json", json.dumps(spec, indent=1).encode())
         atomic_write(folder / f"{self.name}.svg", vlc.vegalite_to_svg(text).encode())
         atomic_write(folder / f"{self.name}.png", vlc.vegalite_to_png(text, scale=2))
         atomic_write(folder / f"{self.name}.pdf", vlc.vegalite_to_pdf(text))
         atomic_write(folder / f"{self.name}.csv", self.numbers.write_csv().encode())
+
+
+def _color_domains(spec: Any) -> Iterator[Any]:
+    """What the colours of a specification stand for, wherever in it they are used."""
+    if isinstance(spec, list):
+        for part in spec:
+            yield from _color_domains(part)
+    if isinstance(spec, dict):
+        for name, part in spec.items():
+            if name == "color" and isinstance(part, dict) and "field" in part:
+                yield part.get("scale", {}).get("domain")
+            else:
+                yield from _color_domains(part)
 
 
 def lazy_figure(experiment: LazyExperiment, table: pl.DataFrame, settings: Settings) -> Figure:

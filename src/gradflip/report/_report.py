@@ -43,7 +43,8 @@ class _Run:
         """What sets this run apart from others."""
         settings = self.plan.settings
         if not self.plan.uses_data:
-            return f"random networks, {settings.preset}, seed {settings.seed}"
+            seeds = f"{settings.seeds} seeds from" if settings.seeds else "seed"
+            return f"random networks, {settings.preset}, {seeds} {settings.seed}"
         classes = f"{settings.classes[0]}/{settings.classes[1]}"
         return f"{settings.data} {classes}, {settings.preset}, {settings.protocol}"
 
