@@ -111,6 +111,8 @@ def test_samples_have_the_same_law_unless_their_distance_is_too_large_for_chance
     assert found.verdict is verdict
     assert found.found.estimate == ks
     assert (found.found.low == 0) == (verdict is not Verdict.FAILS)
+    margin = two_sample_margin(draws, draws, 1 - 1e-3 / (2 * 22))  # two rows of 22 tests
+    assert found.found.high == pytest.approx(ks + margin)
 
 
 def limits(*excess, draws=10_000, **columns):

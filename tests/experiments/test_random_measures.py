@@ -178,8 +178,11 @@ def test_the_limit_of_the_joint_law_is_that_of_z_less_s_times_its_sign(s):
 
 
 def test_larger_networks_only_are_drawn_without_explicit_ones_and_without_observations():
-    rows, seen = measured("joint-law", JOINT | {"explicit_draws": 0, "draws": 200})
-    assert rows[0]["ks"] is rows[0]["explicit_draws"] is None
+    rows, seen = measured("joint-law", JOINT | {"explicit_draws": 0, "draws": 2000, "dim": 1000, "width": 1000})
+    for row in rows:
+        assert row["ks"] is row["explicit_draws"] is None
+        assert row["correlation"] == pytest.approx(row["limit_correlation"], abs=0.06)
+        assert row["distance"] < 0.06
     assert len(seen) == 0
 
 

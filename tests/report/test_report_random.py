@@ -88,6 +88,8 @@ def test_a_page_of_random_networks_says_nothing_of_lazy_ones(drawn):
     for word in ("lazy", "lazily", "Theorem 3.1", "C0", "test error", "digits", "over seeds", "protocol"):
         assert word not in own
     assert "random networks, quick, seed 0" in own
+    assert "of the two-layer networks with d = 2,000, by activation" in own
+    assert "of the networks whose widths grow" in own
     assert re.search(r"<strong>[\d,]+ networks at random initialisation</strong> in 200 ensembles", own)
 
 

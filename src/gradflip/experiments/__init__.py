@@ -9,13 +9,13 @@ from gradflip.experiments._family import Family
 from gradflip.experiments._lazy_experiment import LazyExperiment
 from gradflip.experiments._random_cells import Ensemble
 from gradflip.experiments._random_experiment import RandomExperiment
-from gradflip.experiments._random_shapes import PAPERS, SHAPES, covered
+from gradflip.experiments._random_shapes import GROWING, PAPERS, SHAPES, covered
 from gradflip.experiments._registry import EXPERIMENTS, named
 from gradflip.experiments._run import Outcome, Plan, environment, folder_settings, plan, prepare_data, run
 from gradflip.experiments._settings import LazyGrid, Settings
 
 __all__ = [
-    "EXPERIMENTS", "PAPERS", "SHAPES", "Ensemble", "Experiment", "Family", "LazyExperiment", "LazyGrid", "Outcome",
-    "Plan", "RandomExperiment", "Settings", "bibtex", "covered", "environment", "folder_settings", "named", "plan",
-    "prepare_data", "run",
+    "EXPERIMENTS", "GROWING", "PAPERS", "SHAPES", "Ensemble", "Experiment", "Family", "LazyExperiment", "LazyGrid",
+    "Outcome", "Plan", "RandomExperiment", "Settings", "bibtex", "covered", "environment", "folder_settings", "named",
+    "plan", "prepare_data", "run",
 ]  # fmt: skip

@@ -25,9 +25,9 @@ from gradflip.rays._streamed import streamed_flip
 
 Finder = Callable[[Ray], Flip]
 
-_ROWS = 256  # of a block at least: products of fewer are slower
+_ROWS = 512  # of a block at least: products of fewer are slower
 _CACHED = 2**19  # pre-activations that stay in the cache: a narrow network's block has more rows
-_OPERATIONS = 2  # times as many of both where each torch operation costs some microseconds, however few the rows
+_OPERATIONS = 2  # times as many of these where each torch operation costs some microseconds, however few the rows
 _LARGEST = 2**25  # pre-activations of a block at most
 
 
@@ -55,8 +55,8 @@ def flip(
             any depth. Deep ones are bracketed by forward passes.
         x: Inputs.
         finder: `CertifiedNewton()`, `PiecewiseLinear()` or `Bracketed()`; another gets rays in float64.
-        block: Inputs worked off at once; by default 256, more for networks narrower than 2,048 and fewer for those
-            wider than 131,072; twice as many for `PiecewiseLinear`.
+        block: Inputs worked off at once; by default 512, more for networks narrower than 1,024 (2,048 for
+            `PiecewiseLinear`) and fewer for those wider than 65,536; 256 with a finder that is not exact.
 
     Returns:
         A `Flip`, one entry per input.
@@ -85,13 +85,15 @@ def flip(
         return streamed_flip(network, x)
     finder = finder or _best(network)
     dtype = product_type(network) if isinstance(finder, CertifiedNewton | PiecewiseLinear) else torch.float64
-    rows = block or _rows(network.width, _OPERATIONS if isinstance(finder, PiecewiseLinear) else 1)
+    rows = block or _rows(network.width, finder)
     with _saying_what_fits(network, rows):
         return _flip(network, x, finder, dtype, rows)
 
 
-def _rows(width: int, times: int) -> int:
-    return max(1, min(times * max(_ROWS, _CACHED // width), _LARGEST // width))
+def _rows(width: int, finder: Finder) -> int:
+    exact = isinstance(finder, CertifiedNewton | PiecewiseLinear)  # others hold many copies of a block
+    cached = _CACHED * (_OPERATIONS if isinstance(finder, PiecewiseLinear) else 1)
+    return max(1, min(max(_ROWS if exact else _ROWS // 2, cached // width), _LARGEST // width))
 
 
 def _flip(network: TwoLayer, x: Tensor, finder: Finder, dtype: torch.dtype, rows: int) -> Flip:

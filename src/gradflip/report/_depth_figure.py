@@ -42,18 +42,14 @@ def depth_figure(name: str, rows: pl.DataFrame, observations: pl.DataFrame) -> F
 def _numbers(rows: pl.DataFrame) -> pl.DataFrame:
     """A row per shape, size and depth: counts of all seeds together, quantiles averaged over seeds."""
     by = ["curve", "activation", "weight_variance", "shape", "dim", "depth", "widths"]
-    # a quantile is infinite if it is for one seed: with so many that never flip the mean means nothing
+    # a quantile is infinite if it is for one seed: with so many that never flip a mean means nothing
     quantiles = [
-        pl.when(pl.col(q).null_count() > 0).then(None).otherwise(pl.col(q).mean() / pl.col(f"limit_{q}").first())
-        for q in ("q50",)
-    ]
-    ends = [
-        pl.when(pl.col(q).null_count() > 0).then(None).otherwise(pl.col(q).mean() / pl.col("limit_q50").first())
-        for q in ("q25", "q75")
+        pl.when(pl.col(q).null_count() == 0).then(pl.col(q).mean() / pl.col("limit_q50").first()).alias(name)
+        for q, name in (("q25", "lower"), ("q50", "median"), ("q75", "upper"))
     ]
     pooled = rows.group_by(*by, maintain_order=True).agg(
         pl.sum("flips"), pl.sum("draws"), pl.sum("ray_draws"), pl.sum("flipped"), pl.first("limit"),
-        quantiles[0].alias("median"), ends[0].alias("lower"), ends[1].alias("upper"),
+        *quantiles,
         (pl.first("limit_q25") / pl.first("limit_q50")).alias("limit_lower"),
         (pl.first("limit_q75") / pl.first("limit_q50")).alias("limit_upper"),
     )  # fmt: skip

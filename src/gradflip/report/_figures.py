@@ -23,7 +23,7 @@ THEORY = "#7a7a7a"
 Drawn: TypeAlias = alt.LayerChart | alt.FacetChart
 """A chart of layers, as `alt.layer` is typed to return it."""
 HINT = "Hover a point for its numbers; click a legend entry to single out a curve."
-_ABREAST = 4  # panels in a row of the figure's files
+_ABREAST = 3  # panels in a row of the figure's files
 
 
 @dataclass(frozen=True)

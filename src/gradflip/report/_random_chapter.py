@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from gradflip.experiments import Plan, RandomExperiment
+from gradflip.experiments import GROWING, Plan, RandomExperiment
 from gradflip.report._chapter import Chapter
 from gradflip.report._listing import Column, Listing
 
@@ -29,6 +29,7 @@ def _summary(rows: pl.DataFrame) -> dict[str, Any]:
         "dims": [int(end) for end in (rows["dim"].min(), rows["dim"].max())],  # type: ignore[arg-type]
         "step": _one_step(rows),
         "median": _median(rows),
+        "deep": _deep(rows),
     }
 
 
@@ -51,6 +52,22 @@ def _median(rows: pl.DataFrame) -> dict[str, Any] | None:
         return None
     widest = own.sort("width", "dim").row(-1, named=True)
     return {name: widest[name] for name in ("dim", "width", "q50")}
+
+
+def _deep(rows: pl.DataFrame) -> dict[str, Any] | None:
+    """How often one step flips the deepest networks of the largest inputs, those whose widths grow and those narrow."""
+    own = rows.filter(pl.col("kind") == "depth")
+    if not len(own):
+        return None
+    deepest = own.filter(pl.col("depth") == pl.col("depth").max())
+    largest = deepest.filter(pl.col("dim") == pl.col("dim").max().over("curve"))
+    grows = largest["shape"].is_in(list(GROWING))
+    wide, narrow = (largest.filter(kept)["flip_probability"] for kept in (grows, ~grows))
+    return {
+        "depth": deepest["depth"][0],
+        **{"wide": [wide.min(), wide.max()], "narrow": [narrow.min(), narrow.max()]},
+        "limit": largest["limit"][0],
+    }
 
 
 def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
