@@ -12,13 +12,12 @@ from gradflip._errors import FileError, UsageError
 from gradflip._version import __version__
 
 if TYPE_CHECKING:
-    from gradflip.attacks import Attack, pgd
+    from gradflip.attacks import Attack, AttackSteps, attack_steps, pgd
     from gradflip.data import Split, load_data
     from gradflip.gaussian import RandomNetwork
     from gradflip.lazy import Fit, LazyBall, StopReason, train, train_adversarially
     from gradflip.networks import Activation, StreamedTwoLayer, TwoLayer
     from gradflip.rays import (
-        AttackSteps,
         Bracketed,
         Certainty,
         CertifiedNewton,
@@ -26,20 +25,19 @@ if TYPE_CHECKING:
         FlipStatus,
         PiecewiseLinear,
         Ray,
-        attack_steps,
         flip,
         gradient_ray,
     )
 
 _HOMES = {
-    "Attack": "attacks", "pgd": "attacks",
+    "Attack": "attacks", "AttackSteps": "attacks", "attack_steps": "attacks", "pgd": "attacks",
     "Split": "data", "load_data": "data",
     "RandomNetwork": "gaussian",
     "Fit": "lazy", "LazyBall": "lazy", "StopReason": "lazy", "train": "lazy",
     "train_adversarially": "lazy",
     "Activation": "networks", "StreamedTwoLayer": "networks", "TwoLayer": "networks",
-    "AttackSteps": "rays", "Bracketed": "rays", "Certainty": "rays", "CertifiedNewton": "rays", "Flip": "rays",
-    "FlipStatus": "rays", "PiecewiseLinear": "rays", "Ray": "rays", "attack_steps": "rays", "flip": "rays",
+    "Bracketed": "rays", "Certainty": "rays", "CertifiedNewton": "rays", "Flip": "rays",
+    "FlipStatus": "rays", "PiecewiseLinear": "rays", "Ray": "rays", "flip": "rays",
     "gradient_ray": "rays",
 }  # fmt: skip
 

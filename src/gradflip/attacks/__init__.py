@@ -2,5 +2,6 @@
 
 from gradflip.attacks._pgd import Attack, ascend, pgd, rounded_budget
 from gradflip.attacks._stack import TwoLayerStack
+from gradflip.attacks._steps import AttackSteps, attack_steps
 
-__all__ = ["Attack", "TwoLayerStack", "ascend", "pgd", "rounded_budget"]
+__all__ = ["Attack", "AttackSteps", "TwoLayerStack", "ascend", "attack_steps", "pgd", "rounded_budget"]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gradflip._errors import UsageError
 from gradflip.networks import TwoLayer
+from gradflip.rays import bends_at_zero
 
 _HELD = 2**19  # pre-activations worked on at once: what stays in the cache
 
@@ -54,10 +55,8 @@ class TwoLayerAscent(Ascent):
         self._W = network.W.to(self.dtype)
         self._bias = None if network.bias is None else network.bias.to(self.dtype)
         self._top = network.a.to(self.dtype) / math.sqrt(network.width)
-        sigma = network.activation
-        at_zero = float(sigma.derivative(torch.zeros((), dtype=torch.float64)))
-        # two slopes that meet in (0, 0): sigma(u) = u sigma'(u), so that f = g . x + what does not depend on x
-        self._bent = sigma.kinks == (0.0,) and sigma.homogeneous and at_zero == (sigma.slopes or (math.nan,))[0]
+        # then sigma(u) = u sigma'(u), so that f = g . x + what does not depend on x
+        self._bent = bends_at_zero(network.activation)
         self._buffers = (self._W.new_empty(0, network.width), self._W.new_empty(0, network.dim))
 
     def rows(self, n: int) -> int:

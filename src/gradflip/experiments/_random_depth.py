@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gradflip._seeds import derived_seed, generator
+from gradflip.attacks import attack_steps
 from gradflip.experiments._random_draws import (
     blocks,
     half_normal_distance,
@@ -19,7 +20,7 @@ from gradflip.experiments._random_draws import (
     unit_step,
 )
 from gradflip.gaussian import RandomNetwork
-from gradflip.rays import Flip, attack_steps, flip
+from gradflip.rays import Flip, flip
 from gradflip.sweep import Measured
 from gradflip.theory import limits
 

@@ -2,6 +2,7 @@
 
 from gradflip.rays._auto import flip
 from gradflip.rays._bracketed import Bracketed
+from gradflip.rays._compiled import bends_at_zero
 from gradflip.rays._files import flip_files
 from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._newton import CertifiedNewton
@@ -9,9 +10,8 @@ from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._products import gradient_ray
 from gradflip.rays._random import flip_draws
 from gradflip.rays._ray import Ray
-from gradflip.rays._steps import AttackSteps, attack_steps
 
 __all__ = [
-    "AttackSteps", "Bracketed", "Certainty", "CertifiedNewton", "Flip", "FlipStatus", "PiecewiseLinear", "Ray",
-    "attack_steps", "flip", "flip_draws", "flip_files", "gradient_ray",
+    "Bracketed", "Certainty", "CertifiedNewton", "Flip", "FlipStatus", "PiecewiseLinear", "Ray", "bends_at_zero",
+    "flip", "flip_draws", "flip_files", "gradient_ray",
 ]  # fmt: skip

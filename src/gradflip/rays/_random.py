@@ -13,7 +13,7 @@ from gradflip._errors import UsageError
 from gradflip.gaussian import RandomNetwork, TwoLayerDraws
 from gradflip.networks import Activation
 from gradflip.rays._bracketed import Bracketed, bracket
-from gradflip.rays._compiled import kernels, serves
+from gradflip.rays._compiled import bends_at_zero, kernels, serves
 from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._newton import CertifiedNewton
 from gradflip.rays._piecewise import PiecewiseLinear
@@ -102,7 +102,7 @@ def flip_draws(draws: TwoLayerDraws) -> Flip:
     for i in range(len(draws.value)):
         one = slice(i, i + 1)
         value, norm = draws.value[one], draws.gradient_norm[one]
-        slope = -torch.where(value == 0, 0.0, norm.square()) if _left_at_kinks(draws.sigma) else None
+        slope = -torch.where(value == 0, 0.0, norm.square()) if bends_at_zero(draws.sigma) else None
         found.append(finder(Ray(draws.u[one], draws.v[one], draws.a[i], 0.0, draws.sigma, value, norm, x_norm, slope)))
     return Flip.join(found)
 
@@ -132,13 +132,8 @@ def _along(network: RandomNetwork, x: Tensor) -> tuple[Tensor, Tensor, Tensor, T
 
 def _ray(u: Tensor, v: Tensor, a: Tensor, sigma: Activation, value: Tensor, norm: Tensor, x: Tensor) -> Ray:
     x_norm = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float64)
-    slope = -torch.where(value == 0, 0.0, norm.square()) if _left_at_kinks(sigma) else None
+    slope = -torch.where(value == 0, 0.0, norm.square()) if bends_at_zero(sigma) else None
     return Ray(u, v, a, 0.0, sigma, value, norm, x_norm, slope)
-
-
-def _left_at_kinks(sigma: Activation) -> bool:
-    """Whether -|g|^2 is phi'(0) as a `Ray` wants it."""
-    return serves(sigma, torch.device("cpu"))
 
 
 @dataclass(frozen=True)
