@@ -6,11 +6,11 @@ import re
 import pytest
 import torch
 
-import gradflip.rays._auto as auto
 import gradflip.rays._compiled as compiled
 import gradflip.rays._newton as newton
 import gradflip.rays._piecewise as piecewise
 import gradflip.rays._products as products
+import gradflip.rays._random as random
 from gradflip import (
     Bracketed,
     CertifiedNewton,
@@ -190,7 +190,7 @@ def test_weights_converted_by_blocks_give_the_same_products(monkeypatch):
 def test_without_numba_the_sort_is_taken_and_finds_the_same(monkeypatch, lazily_trained):
     network, x = lazily_trained
     usual = flip(network, x)
-    for module in (auto, newton, products):
+    for module in (random, newton, products):
         monkeypatch.setattr(module, "kernels", lambda: None)
     plain = flip(network, x)
     assert plain.method.startswith("piecewise-linear, float32")

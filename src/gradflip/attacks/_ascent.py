@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gradflip._errors import UsageError
 from gradflip.networks import TwoLayer
-from gradflip.rays import bends_at_zero
+from gradflip.rays import bends_at_zero, left_slopes
 
 _HELD = 2**19  # pre-activations worked on at once: what stays in the cache
 
@@ -79,12 +79,7 @@ class TwoLayerAscent(Ascent):
                 return value, g
             q = sigma.derivative(u).mul_(self._top)
             return value, torch.mm(q, self._W, out=g)
-        assert sigma.slopes is not None
-        left, right = sigma.slopes
-        torch.gt(u, 0, out=u)
-        if (left, right) != (0.0, 1.0):
-            u.mul_(right - left).add_(left)
-        u.mul_(self._top)
+        left_slopes(sigma, u, u).mul_(self._top)
         torch.mm(u, self._W, out=g)
         value = torch.linalg.vecdot(g, x) + c
         return value if self._bias is None else value + u @ self._bias, g

@@ -2,7 +2,7 @@
 
 from gradflip.rays._auto import flip
 from gradflip.rays._bracketed import Bracketed
-from gradflip.rays._compiled import bends_at_zero
+from gradflip.rays._compiled import bends_at_zero, left_slopes
 from gradflip.rays._files import flip_files
 from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._newton import CertifiedNewton
@@ -13,5 +13,5 @@ from gradflip.rays._ray import Ray
 
 __all__ = [
     "Bracketed", "Certainty", "CertifiedNewton", "Flip", "FlipStatus", "PiecewiseLinear", "Ray", "bends_at_zero",
-    "flip", "flip_draws", "flip_files", "gradient_ray",
+    "flip", "flip_draws", "flip_files", "gradient_ray", "left_slopes",
 ]  # fmt: skip

@@ -14,12 +14,11 @@ from gradflip._memory import free_memory
 from gradflip.gaussian import RandomNetwork
 from gradflip.networks import StreamedTwoLayer, TwoLayer
 from gradflip.rays._bracketed import Bracketed
-from gradflip.rays._compiled import kernels, serves
 from gradflip.rays._flip import Flip, FlipStatus
 from gradflip.rays._newton import CertifiedNewton
 from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._products import checked_inputs, gradient_rays, product_type
-from gradflip.rays._random import flip_random
+from gradflip.rays._random import best_finder, flip_random
 from gradflip.rays._ray import Ray
 from gradflip.rays._streamed import streamed_flip
 
@@ -83,7 +82,7 @@ def flip(
         if finder is not None:
             raise UsageError("finder must be left out for a StreamedTwoLayer, or give network.stored().")
         return streamed_flip(network, x)
-    finder = finder or _best(network)
+    finder = finder or best_finder(network.activation, network.W.device)
     dtype = product_type(network) if isinstance(finder, CertifiedNewton | PiecewiseLinear) else torch.float64
     rows = block or _rows(network.width, finder)
     with _saying_what_fits(network, rows):
@@ -105,13 +104,6 @@ def _flip(network: TwoLayer, x: Tensor, finder: Finder, dtype: torch.dtype, rows
         method += f", {len(again)} of {len(x)} rows again in float64"
     method += f": {float(found.passes.to(torch.float64).mean()):.2f} passes a row"
     return found.with_method(method)
-
-
-def _best(network: TwoLayer) -> CertifiedNewton | PiecewiseLinear | Bracketed:
-    if not network.activation.piecewise_linear:
-        return Bracketed()
-    compiled = serves(network.activation, network.W.device) and kernels() is not None
-    return CertifiedNewton() if compiled else PiecewiseLinear()
 
 
 def _blocks(network: TwoLayer, x: Tensor, finder: Finder, dtype: torch.dtype, rows: int) -> Flip:

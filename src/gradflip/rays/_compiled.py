@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 import torch
+from torch import Tensor
 
 from gradflip.networks import Activation
 
@@ -53,6 +54,23 @@ def bends_at_zero(sigma: Activation) -> bool:
     if sigma.kinks != (0.0,) or not sigma.homogeneous or sigma.slopes is None:
         return False
     return float(sigma.derivative(torch.zeros((), dtype=torch.float64))) == sigma.slopes[0]
+
+
+def left_slopes(sigma: Activation, u: Tensor, out: Tensor) -> Tensor:
+    """Write sigma'(u), at 0 the left slope.
+
+    Args:
+        sigma: An activation that `bends_at_zero`.
+        u: Pre-activations.
+        out: Where to; may be u.
+
+    Returns:
+        `out`.
+    """
+    assert sigma.slopes is not None
+    left, right = sigma.slopes
+    torch.gt(u, 0, out=out)
+    return out if (left, right) == (0.0, 1.0) else out.mul_(right - left).add_(left)
 
 
 def in_threads(work: Callable[[slice], None], rows: int, width: int) -> None:

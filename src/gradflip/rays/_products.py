@@ -14,7 +14,7 @@ from torch import Tensor
 from gradflip._errors import UsageError
 from gradflip.gaussian import RandomNetwork
 from gradflip.networks import StreamedTwoLayer, TwoLayer
-from gradflip.rays._compiled import bends_at_zero, in_threads, kernels, serves
+from gradflip.rays._compiled import bends_at_zero, in_threads, kernels, left_slopes, serves
 from gradflip.rays._random import random_ray
 from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
 
@@ -114,7 +114,7 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
         if compiled is not None:
             _compiled_slopes(compiled, network, u, a, v)
         elif bent_at_zero:
-            _left_slopes(network, u, v).mul_(a)
+            left_slopes(network.activation, u, v).mul_(a)
         else:
             torch.mul(network.activation.derivative(u), a, out=v)
         _transposed_product(network, v, g)
@@ -202,14 +202,6 @@ def _transposed_product(network: TwoLayer, q: Tensor, out: Tensor) -> None:
             torch.mm(q[:, part], W, out=out)
         else:
             out.addmm_(q[:, part], W)
-
-
-def _left_slopes(network: TwoLayer, u: Tensor, out: Tensor) -> Tensor:
-    """Write sigma'(u), the left slope at 0."""
-    assert network.activation.slopes is not None
-    left, right = network.activation.slopes
-    torch.gt(u, 0, out=out)
-    return out if (left, right) == (0.0, 1.0) else out.mul_(right - left).add_(left)
 
 
 def _directions(value: Tensor, g: Tensor, x: Tensor, scale: _Scale) -> tuple[Tensor, Tensor, bool]:

@@ -46,7 +46,7 @@ def random_ray(network: RandomNetwork, x: Float[Tensor, "n d"]) -> Ray:
             f"draws={network.draws}; flip and attack_steps take any."
         )
     u, v, value, norm = _along(network, x)
-    return _ray(u, v, network.a, network.activation, value, norm, x)
+    return _ray(u, v, network.a, network.activation, value, norm, _lengths(x))
 
 
 def flip_random(network: RandomNetwork, x: Tensor, finder: Finder | None) -> Flip:
@@ -67,14 +67,14 @@ def flip_random(network: RandomNetwork, x: Tensor, finder: Finder | None) -> Fli
     if not x.numel():
         raise UsageError("x must hold at least one input, got none.")
     if network.depth == 1:
-        finder = finder or best_finder(network.activation)
+        finder = finder or best_finder(network.activation, x.device)
         if network.draws is None:
             found = finder(random_ray(network, x))
         else:
             u, v, value, norm = _along(network, x)
             rows = zip(u, v, network.a, value, norm, x, strict=True)
             found = Flip.join([
-                finder(_ray(u, v, a, network.activation, value, norm, x)) for u, v, a, value, norm, x in rows
+                finder(_ray(u, v, a, network.activation, value, norm, _lengths(x))) for u, v, a, value, norm, x in rows
             ])
     else:
         if finder is not None and not isinstance(finder, Bracketed):
@@ -96,29 +96,40 @@ def flip_draws(draws: TwoLayerDraws) -> Flip:
     Shape:
         Time O(m) per draw, whatever d.
     """
-    finder = best_finder(draws.sigma)
+    finder = best_finder(draws.sigma, draws.u.device)
     x_norm = torch.full((1,), math.sqrt(draws.dim), dtype=torch.float64)
     found = []
     for i in range(len(draws.value)):
         one = slice(i, i + 1)
-        value, norm = draws.value[one], draws.gradient_norm[one]
-        slope = -torch.where(value == 0, 0.0, norm.square()) if bends_at_zero(draws.sigma) else None
-        found.append(finder(Ray(draws.u[one], draws.v[one], draws.a[i], 0.0, draws.sigma, value, norm, x_norm, slope)))
+        found.append(
+            finder(
+                _ray(
+                    draws.u[one],
+                    draws.v[one],
+                    draws.a[i],
+                    draws.sigma,
+                    draws.value[one],
+                    draws.gradient_norm[one],
+                    x_norm,
+                )
+            )
+        )
     return Flip.join(found)
 
 
-def best_finder(sigma: Activation) -> Finder:
-    """The finder for rays on the CPU.
+def best_finder(sigma: Activation, device: torch.device) -> Finder:
+    """The finder for rays of an activation.
 
     Args:
         sigma: The activation.
+        device: Where the rays are.
 
     Returns:
         An exact one for piecewise-linear activations, else `Bracketed`.
     """
     if not sigma.piecewise_linear:
         return Bracketed()
-    return CertifiedNewton() if serves(sigma, torch.device("cpu")) and kernels() is not None else PiecewiseLinear()
+    return CertifiedNewton() if serves(sigma, device) and kernels() is not None else PiecewiseLinear()
 
 
 def _along(network: RandomNetwork, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -130,8 +141,12 @@ def _along(network: RandomNetwork, x: Tensor) -> tuple[Tensor, Tensor, Tensor, T
     return u, v, value, torch.linalg.vector_norm(g, dim=-1)
 
 
-def _ray(u: Tensor, v: Tensor, a: Tensor, sigma: Activation, value: Tensor, norm: Tensor, x: Tensor) -> Ray:
-    x_norm = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float64)
+def _lengths(x: Tensor) -> Tensor:
+    lengths: Tensor = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float64)
+    return lengths
+
+
+def _ray(u: Tensor, v: Tensor, a: Tensor, sigma: Activation, value: Tensor, norm: Tensor, x_norm: Tensor) -> Ray:
     slope = -torch.where(value == 0, 0.0, norm.square()) if bends_at_zero(sigma) else None
     return Ray(u, v, a, 0.0, sigma, value, norm, x_norm, slope)
 
@@ -170,7 +185,7 @@ class _NetworkRays:
 def _flip_deep(network: RandomNetwork, x: Tensor, finder: Bracketed) -> Flip:
     value, g = network.value_and_gradient(x)
     norm = torch.linalg.vector_norm(g, dim=-1).reshape(-1)
-    x_norm = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float64).reshape(-1)
+    x_norm = _lengths(x).reshape(-1)
     direction = g.mul_(value.sign().unsqueeze(-1))
     value = value.reshape(-1)
     rays = _NetworkRays(network, x.to(torch.float64), direction, value, norm, torch.arange(len(value)))
