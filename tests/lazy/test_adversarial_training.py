@@ -1,9 +1,12 @@
 """Projected adversarial training: what the algorithm says, inside the ball at every step, and never lost by a kill."""
 
 import math
+from itertools import product
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import gradflip.lazy._adversarial as adversarial
 from cases import refused
@@ -19,7 +22,7 @@ from gradflip import (
     train,
     train_adversarially,
 )
-from gradflip.lazy import train_many_adversarially
+from gradflip.lazy import PUBLISHED, TEXT, Protocol, train_many_adversarially
 
 
 def examples(n: int = 64, dim: int = 8, seed: int = 0, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,11 +75,12 @@ def plainly(network0, x, y, epsilon, radius, *, lr, batch, steps, epochs, protoc
                 p.copy_(s + factor.reshape(shape) * (p - s))
 
     for order in orders[:epochs]:
-        if protocol == "published":
+        if protocol.projection == "epoch":
             project()
+        if protocol.attack == "epoch":
             stale = attacked(network0, W, b, x, y, epsilon, steps, clip)
         for part in order.split(batch):
-            inputs = stale[part] if protocol == "published" else attacked(
+            inputs = stale[part] if protocol.attack == "epoch" else attacked(
                 network0, W, b, x[part], y[part], epsilon, steps, clip
             )  # fmt: skip
             loss = torch.nn.functional.softplus(-y[part] * value(network0, W, b, inputs)).mean()
@@ -84,7 +88,7 @@ def plainly(network0, x, y, epsilon, radius, *, lr, batch, steps, epochs, protoc
             with torch.no_grad():
                 for p, g in zip(parameters, grads, strict=True):
                     p -= lr * g
-            if protocol == "text":
+            if protocol.projection == "step":
                 project()
     return [part.detach() for part in parameters]
 
@@ -95,7 +99,10 @@ def orders(n: int, epochs: int, seed: int, *, once: bool) -> list[torch.Tensor]:
     return drawn * epochs if once else drawn
 
 
-@pytest.mark.parametrize("protocol", ["text", "published"])
+@pytest.mark.parametrize(
+    "protocol", [Protocol(*words) for words in product(("batch", "epoch"), ("step", "epoch"), ("best", "previous"))],
+    ids=lambda protocol: "-".join(vars(protocol).values()),
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("form", "clip"), [({}, None), ({"bias": True, "output_bias": True}, (-0.5, 0.5)), ({"activation": "tanh"}, None)]
 )
@@ -111,13 +118,58 @@ def test_the_weights_are_those_of_the_algorithm_by_autograd(protocol, form, clip
     epochs = int(fit.epochs)
     expected = plainly(
         network0, x, y, 0.2, ball.radius, lr=0.3, batch=10, steps=6, epochs=epochs, protocol=protocol, clip=clip,
-        orders=orders(len(x), 3, 5, once=protocol == "published"),
+        orders=orders(len(x), 3, 5, once=protocol.attack == "epoch"),
     )  # fmt: skip
     torch.testing.assert_close(fit.network.W, expected[0], rtol=1e-9, atol=1e-11)
     if form.get("bias"):
         torch.testing.assert_close(fit.network.bias, expected[1], rtol=1e-9, atol=1e-11)
-    assert epochs == 3 or protocol == "text"
+    assert epochs == 3 or protocol.stop == "best"
     assert fit.deviation > 0.9 * ball.radius  # the projection had something to do
+
+
+@pytest.mark.parametrize(("word", "protocol"), [("text", TEXT), ("published", PUBLISHED)])
+def test_a_protocol_may_be_given_by_name(word, protocol):
+    x, y = examples()
+    fits = [
+        train_adversarially(start(), x, y, 0.2, LazyBall(start(), 0.5), lr=0.3, attack_steps=3, max_epochs=2, protocol=way)
+        for way in (word, protocol)
+    ]  # fmt: skip
+    assert torch.equal(fits[0].network.W, fits[1].network.W)
+
+
+def test_a_protocol_of_other_words_is_refused():
+    with refused("projection must be 'step' or 'epoch', got 'never'."):
+        Protocol(projection="never")
+
+
+@given(
+    seed=st.integers(0, 2**20), radius=st.floats(1e-6, 1e3), far=st.floats(1e-8, 1e6), bias=st.booleans(),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_the_projection_of_training_draws_in_what_is_outside_and_nothing_else(seed, radius, far, bias, dtype):
+    draw = torch.Generator().manual_seed(seed)
+    network0 = TwoLayer.random(5, 12, seed=seed, bias=bias, dtype=dtype)
+    ball = LazyBall(network0, radius=radius)
+    x, y = examples(4, 5, dtype=dtype)
+    trainer = adversarial._Trainer(
+        [network0], [ball], x, y, [0.1], 0.1, 4, 1, 1, TEXT, None, True, 0.0, "constant", [0]
+    )  # fmt: skip
+    state = trainer.state
+    state.W += (far * torch.rand(12, 1, generator=draw) * torch.randn(12, 5, generator=draw)).to(dtype)
+    if state.bias is not None:
+        state.bias += (far * torch.randn(12, generator=draw)).to(dtype)
+    before = now(trainer)
+    inside = ball.deviations(before) <= radius
+    trainer.project()
+    once = now(trainer)
+    assert float(ball.deviations(once).max()) <= radius * (1 + 1e-6)
+    assert torch.equal(once.W[inside], before.W[inside])  # what is inside stays, to the bit
+    trainer.project()
+    assert torch.equal(now(trainer).W, once.W)  # a second time nothing moves
+    drawn = ball.deviations(once)[~inside]
+    rounding = 16 * torch.finfo(dtype).eps * (torch.linalg.vector_norm(network0.W, dim=1).max() + radius + 4)
+    assert bool((drawn >= radius - rounding).all())  # onto the surface, not further in
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -142,26 +194,6 @@ def now(trainer) -> TwoLayer:
     bias = None if trainer.state.bias is None else trainer.state.bias[0]
     return TwoLayer(trainer.state.W[0], trainer.networks0[0].a, bias)
 
-
-def test_projecting_twice_is_projecting_once_and_rows_inside_do_not_move():
-    network0 = start(bias=True)
-    ball = LazyBall(network0, radius=0.05)
-    trainer = adversarial._Trainer(
-        [network0], [ball], *examples(), [0.1], 0.1, 4, 3, 2, "text", None, True, 0.0, "constant", [0]
-    )
-    state = trainer.state
-    moved = torch.randn(40, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    state.W.add_(0.02 * moved)
-    state.bias.add_(0.01)
-    before = state.W.clone()
-    inside = trainer.distances() <= 0.05
-    assert 3 < int(inside.sum()) < 37
-    trainer.project()
-    once = state.W.clone()
-    assert torch.equal(once[inside], before[inside])
-    assert not torch.equal(once[~inside], before[~inside])
-    trainer.project()
-    assert torch.equal(state.W, once)
 
 
 def test_training_against_an_attack_makes_a_network_more_robust_than_plain_training():
@@ -312,7 +344,7 @@ def test_runs_of_different_shape_or_number_are_refused():
         ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
         ({"attack_steps": 0}, "attack_steps must be an integer >= 1, got 0"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
-        ({"protocol": "texts"}, "protocol must be 'text' or 'published', got 'texts'"),
+        ({"protocol": "texts"}, "protocol must be 'text', 'published' or a Protocol, got 'texts'"),
         ({"schedule": "linear"}, "schedule must be 'constant' or 'cosine', got 'linear'"),
         ({"clip": (0.0, 1.0)}, r"x must lie in the box clip=\(0.0, 1.0\)"),
         ({"y": torch.zeros(64).double()}, r"y must hold only -1 and \+1, got 0"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -22,7 +23,6 @@ from gradflip.networks import TwoLayer
 if TYPE_CHECKING:
     import polars as pl
 
-Protocol = Literal["text", "published"]
 Schedule = Literal["constant", "cosine"]
 
 PATIENCE = 20
@@ -33,6 +33,41 @@ PROGRESS = 1e-4
 
 WARM_STEPS = 10
 """Steps of a training attack that goes on from the perturbation of the epoch before."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What the paper's text and its published scripts do differently in training; each point by itself.
+
+    Attributes:
+        attack: Every `"batch"` afresh, reshuffled every epoch; or the whole set once an `"epoch"`, in one order for
+            all epochs, so that steps of SGD take stale examples.
+        projection: Onto the ball after every `"step"`; or once an `"epoch"`, the network returned being the one before
+            its projection, outside the ball.
+        stop: When the robust training accuracy has not been 1e-4 above its `"best"` for 20 epochs, and the network of
+            the best epoch is returned; or above that of the `"previous"` epoch for more than 20, and the last one is.
+
+    Raises:
+        UsageError: If a point is none of its two words.
+
+    Source: spec 6.
+    """
+
+    attack: Literal["batch", "epoch"] = "batch"
+    projection: Literal["step", "epoch"] = "step"
+    stop: Literal["best", "previous"] = "best"
+
+    def __post_init__(self) -> None:
+        """Check the words."""
+        words = {"attack": ("batch", "epoch"), "projection": ("step", "epoch"), "stop": ("best", "previous")}
+        for name, known in words.items():
+            if (given := getattr(self, name)) not in known:
+                raise UsageError(f"{name} must be {' or '.join(map(repr, known))}, got {given!r}.")
+
+
+TEXT = Protocol()
+PUBLISHED = Protocol("epoch", "epoch", "previous")
+_PROTOCOLS = {"text": TEXT, "published": PUBLISHED}
 
 
 def train_adversarially(
@@ -46,7 +81,7 @@ def train_adversarially(
     batch_size: int = 32,
     attack_steps: int = 100,
     max_epochs: int = 1000,
-    protocol: Protocol = "text",
+    protocol: Protocol | Literal["text", "published"] = "text",
     clip: tuple[float, float] | None = None,
     warm: bool = True,
     momentum: float = 0.0,
@@ -79,7 +114,7 @@ def train_adversarially(
         batch_size: Examples a step.
         attack_steps: K, steps of an attack that starts at the input; 2.5 epsilon / K long.
         max_epochs: Passes over the data at most.
-        protocol: The paper's text, or its published scripts.
+        protocol: The paper's text, its published scripts, or a `Protocol` between them.
         clip: Box in which attacked inputs stay in training and evaluation; (0, 1) in the published scripts.
         warm: Whether attacks of the text's protocol go on from the epoch before.
         momentum: Of SGD, 0 for none.
@@ -102,15 +137,16 @@ def train_adversarially(
 
     Source: Wang et al. (2022), Algorithm 1; spec 3.4, spec 6 for the published scripts.
     """
-    _check_settings([epsilon], lr, batch_size, attack_steps, max_epochs, protocol, momentum, schedule)
+    _check_settings([epsilon], lr, batch_size, attack_steps, max_epochs, momentum, schedule)
+    chosen = _protocol(protocol)
     points, labels = _examples([network0], [ball], x, y, clip)
     trainer = _Trainer(
-        [network0], [ball], points, labels, [epsilon], lr, batch_size, attack_steps, max_epochs, protocol, clip, warm,
+        [network0], [ball], points, labels, [epsilon], lr, batch_size, attack_steps, max_epochs, chosen, clip, warm,
         momentum, schedule, [seed],
     )  # fmt: skip
     settings: dict[str, Any] = {
         "epsilon": epsilon, "radius": ball.radius, "lr": lr, "batch_size": batch_size, "attack_steps": attack_steps,
-        "max_epochs": max_epochs, "protocol": protocol, "clip": list(clip) if clip else None, "warm": warm,
+        "max_epochs": max_epochs, "protocol": asdict(chosen), "clip": list(clip) if clip else None, "warm": warm,
         "momentum": momentum, "schedule": schedule, "seed": seed, "examples": len(points),
         "data": float(points.to(torch.float64).sum()), "start": float(network0.W.to(torch.float64).sum()),
     }  # fmt: skip
@@ -139,7 +175,7 @@ def train_many_adversarially(
     batch_size: int = 32,
     attack_steps: int = 100,
     max_epochs: int = 1000,
-    protocol: Protocol = "text",
+    protocol: Protocol | Literal["text", "published"] = "text",
     clip: tuple[float, float] | None = None,
     warm: bool = True,
     momentum: float = 0.0,
@@ -163,7 +199,7 @@ def train_many_adversarially(
         batch_size: Examples a step.
         attack_steps: Steps of an attack.
         max_epochs: Passes over the data.
-        protocol: Text or published.
+        protocol: Text, published or a `Protocol`.
         clip: Box.
         warm: Whether attacks go on from the epoch before.
         momentum: Of SGD.
@@ -180,7 +216,8 @@ def train_many_adversarially(
     Shape:
         x `(n, d)`, y `(n,)`. Memory for the runs together.
     """
-    _check_settings(epsilons, lr, batch_size, attack_steps, max_epochs, protocol, momentum, schedule)
+    _check_settings(epsilons, lr, batch_size, attack_steps, max_epochs, momentum, schedule)
+    chosen = _protocol(protocol)
     counts = {len(networks0), len(epsilons), len(balls), len(seeds)}
     if len(counts) != 1 or 0 in counts:
         raise UsageError(
@@ -189,7 +226,7 @@ def train_many_adversarially(
         )
     points, labels = _examples(networks0, balls, x, y, clip)
     trainer = _Trainer(
-        networks0, balls, points, labels, epsilons, lr, batch_size, attack_steps, max_epochs, protocol, clip, warm,
+        networks0, balls, points, labels, epsilons, lr, batch_size, attack_steps, max_epochs, chosen, clip, warm,
         momentum, schedule, seeds,
     )  # fmt: skip
     while trainer.open():
@@ -243,12 +280,12 @@ class _Log:
         self.best, self.last, self.waited, self.best_epoch, self.steps = -1.0, -1.0, 0, 0, 0
         self.diverged = False
 
-    def compare(self, accuracy: float, *, published: bool) -> bool:
+    def compare(self, accuracy: float, *, with_best: bool) -> bool:
         """Whether these weights are kept: by the text the best so far, in the scripts the last."""
-        risen = accuracy > (self.last if published else self.best) + PROGRESS
+        risen = accuracy > (self.best if with_best else self.last) + PROGRESS
         self.waited = 0 if risen else self.waited + 1
         self.last = accuracy
-        if accuracy > self.best or published:
+        if accuracy > self.best or not with_best:
             self.best, self.best_epoch = accuracy, len(self.rows)
             return True
         return False
@@ -264,7 +301,9 @@ class _Trainer:
     ) -> None:  # fmt: skip
         self.networks0, self.balls, self.x, self.y, self.epsilons = list(networks0), list(balls), x, y, list(epsilons)
         self.lr, self.batch_size, self.attack_steps, self.max_epochs = lr, batch_size, attack_steps, max_epochs
-        self.published, self.clip, self.warm = protocol == "published", clip, warm
+        self.clip, self.warm = clip, warm
+        self.fresh, self.with_best = protocol.attack == "batch", protocol.stop == "best"
+        self.every_step = protocol.projection == "step"
         self.momentum, self.schedule = momentum, schedule
         self.runs = list(range(len(self.networks0)))  # those that still train, by their place
         self.state = _State(self.networks0, len(x), seeds)
@@ -283,7 +322,7 @@ class _Trainer:
         for i, log in enumerate(self.state.logs if self.runs else []):
             if log.diverged:
                 ended[i] = StopReason.DIVERGED
-            elif log.waited > (PATIENCE if self.published else PATIENCE - 1):
+            elif log.waited > (PATIENCE - 1 if self.with_best else PATIENCE):
                 ended[i] = StopReason.PLATEAU
             elif len(log.rows) >= self.max_epochs:
                 ended[i] = StopReason.MAX_EPOCHS
@@ -295,14 +334,15 @@ class _Trainer:
         """One pass over the data of every run that still trains, and what follows from it."""
         state, k = self.state, self.epochs
         lr = self.lr if self.schedule == "constant" else 0.5 * self.lr * (1 + math.cos(math.pi * k / self.max_epochs))
-        if k == 0 or not self.published:
+        if k == 0 or self.fresh:
             for i, draw in enumerate(state.draws):
                 state.permutation[i] = torch.randperm(len(self.x), generator=draw)
-        if self.published:
+        if not self.every_step:
             self.project()  # of the epoch before: what is returned is measured before it
+        if not self.fresh:
             self._attack_all()
         steps = min(self.attack_steps, WARM_STEPS) if self.warm and k else self.attack_steps
-        loss, correct = self._pass(state.permutation.to(self.x.device), lr, 0 if self.published else steps)
+        loss, correct = self._pass(state.permutation.to(self.x.device), lr, steps if self.fresh else 0)
         deviations = self.distances().amax(dim=1).tolist()
         for i, log in enumerate(state.logs):
             log.steps += -(-len(self.x) // self.batch_size)
@@ -313,7 +353,7 @@ class _Trainer:
             if not math.isfinite(loss[i]):
                 log.diverged = True
                 continue
-            if log.compare(correct[i], published=self.published):
+            if log.compare(correct[i], with_best=self.with_best):
                 state.best_W[i] = state.W[i]
                 if state.bias is not None and state.best_bias is not None:
                     state.best_bias[i] = state.bias[i]
@@ -388,7 +428,7 @@ class _Trainer:
                 ascend(self._stack.gradient, x, y, p, self._budget.gather(1, part), length, steps, self.clip)
                 state.p[runs, part] = p
             margins = self._step(x.add_(p), y, lr)
-            if steps:
+            if self.every_step:
                 self.project()
             loss = loss + torch.nn.functional.softplus(-margins).sum(dim=1)
             correct = correct + (margins > 0).sum(dim=1)
@@ -419,7 +459,7 @@ class _Trainer:
         about = self.networks0[i]
         network = TwoLayer(W, about.a, bias, about.output_bias, about.activation)
         found = [row["robust_train_accuracy"] for row in log.rows]
-        best = found if self.published else [max(found[:k]) for k in range(1, len(found) + 1)]
+        best = [max(found[:k]) for k in range(1, len(found) + 1)] if self.with_best else found
         converged = len(best) > 1 and abs(best[-1] - best[len(best) // 2 - 1]) < 0.01
         robust = None
         if test is not None:
@@ -455,7 +495,7 @@ def _examples(
 
 
 def _check_settings(
-    epsilons: Sequence[float], lr: float, batch_size: int, attack_steps: int, max_epochs: int, protocol: str,
+    epsilons: Sequence[float], lr: float, batch_size: int, attack_steps: int, max_epochs: int,
     momentum: float, schedule: str,
 ) -> None:  # fmt: skip
     for name, number in (*(("epsilon", epsilon) for epsilon in epsilons), ("lr", lr)):
@@ -466,6 +506,13 @@ def _check_settings(
     for name, count in (("batch_size", batch_size), ("attack_steps", attack_steps), ("max_epochs", max_epochs)):
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise UsageError(f"{name} must be an integer >= 1, got {count!r}.")
-    for name, given, known in (("protocol", protocol, get_args(Protocol)), ("schedule", schedule, get_args(Schedule))):
-        if given not in known:
-            raise UsageError(f"{name} must be {' or '.join(map(repr, known))}, got {given!r}.")
+    if schedule not in get_args(Schedule):
+        raise UsageError(f"schedule must be {' or '.join(map(repr, get_args(Schedule)))}, got {schedule!r}.")
+
+
+def _protocol(given: Protocol | str) -> Protocol:
+    if isinstance(given, Protocol):
+        return given
+    if given not in _PROTOCOLS:
+        raise UsageError(f"protocol must be 'text', 'published' or a Protocol, got {given!r}.")
+    return _PROTOCOLS[given]
