@@ -1,12 +1,13 @@
 """Rows -> exponents, probabilities, distances with intervals -> holds, fails, undecided."""
 
 from gradflip.claims._claim import Claim, Finding, Verdict, judge
+from gradflip.claims._contour import contour, crossing
 from gradflip.claims._distance import kolmogorov_margin, two_sample_margin
 from gradflip.claims._exponent import Interval, exponent, mean
 from gradflip.claims._find import find
 from gradflip.claims._proportion import difference, wilson
 
 __all__ = [
-    "Claim", "Finding", "Interval", "Verdict", "difference", "exponent", "find", "judge", "kolmogorov_margin", "mean",
-    "two_sample_margin", "wilson",
+    "Claim", "Finding", "Interval", "Verdict", "contour", "crossing", "difference", "exponent", "find", "judge",
+    "kolmogorov_margin", "mean", "two_sample_margin", "wilson",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from gradflip.claims._exponent import Interval
 
 TOLERANCE = 0.1
 
-PowerKind = Literal["exponent", "grows-with-C0", "variation"]
+PowerKind = Literal["exponent", "grows-with-C0", "variation", "contour"]
 LawKind = Literal["same-probability", "same-law", "limit", "below-limit", "approaches", "falls", "distance"]
 
 
@@ -30,20 +30,22 @@ class Claim:
     """That a column of a table behaves in a certain way.
 
     Attributes:
-        kind: Of lazily trained networks, over seeds: `"exponent"`: grows as a power of the input dimension;
+        kind: Of trained networks, over seeds: `"exponent"`: grows as a power of the input dimension;
             `"grows-with-C0"`: as a power of C0 at each dimension, the exponents averaged; `"variation"`: has this
-            coefficient of variation over the test images. Of random networks, over draws: `"same-probability"`: a
-            count is that of explicit networks, up to chance; `"same-law"`: so is a sample, by its Kolmogorov distance;
-            `"limit"`: a probability exceeds its limit by this much; `"below-limit"`: by less than this; `"approaches"`:
-            it comes closer to its limit along an axis; `"falls"`: a Kolmogorov distance does; `"distance"`: has this
-            size.
+            coefficient of variation over the test images; `"contour"`: crosses one half along a power of an axis. Of
+            random networks, over draws: `"same-probability"`: a count is that of explicit networks, up to chance;
+            `"same-law"`: so is a sample, by its Kolmogorov distance; `"limit"`: a probability exceeds its limit by
+            this much; `"below-limit"`: by less than this; `"approaches"`: it comes closer to its limit along an axis;
+            `"falls"`: a Kolmogorov distance does; `"distance"`: has this size.
         column: Of the table; a count `flips` is out of `draws`.
         quantity: The column as a formula, in LaTeX.
         value: The claimed number; for `"grows-with-C0"` 0 stands for "above 0"; `None` where the number is only
             reported.
         why: Where the claim comes from, or what the number is for.
         only: A column and the values of it that the claim is about; all rows if not given.
-        along: The column of the axis that `"approaches"` and `"falls"` are about the ends of.
+        along: The column of the axis that `"approaches"` and `"falls"` are about the ends of; of `"contour"` that in
+            which one half is crossed.
+        over: Of `"contour"` the column that the crossing is a power of.
         at_last: Columns of which only the largest value counts, curve by curve.
     """
 
@@ -54,6 +56,7 @@ class Claim:
     why: str
     only: tuple[str, tuple[str, ...]] | None = None
     along: str | None = None
+    over: str | None = None
     at_last: tuple[str, ...] = ()
 
 

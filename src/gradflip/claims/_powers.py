@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gradflip.claims._claim import Claim, Verdict, judge
+from gradflip.claims._contour import contour
 from gradflip.claims._exponent import Interval, exponent, mean
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ def power(claim: Claim, rows: pl.DataFrame) -> tuple[Interval, Verdict | None] |
         The number and the verdict; `None` where too few networks have the quantity.
     """
     rows = rows.drop_nulls(claim.column)
+    if claim.kind == "contour":
+        assert claim.along is not None and claim.over is not None
+        places = contour(rows, column=claim.column, along=claim.along, over=claim.over)
+        found = exponent(places) if len(places) > 1 else None
+        return None if found is None else (found, None if claim.value is None else judge(found, claim.value))
     found = _number(claim, rows.filter(rows[claim.column] > 0))
     if found is None:
         return None

@@ -3,6 +3,9 @@
 Nothing here imports torch: declarations are read by the command line; the measures are imported by the workers.
 """
 
+from gradflip.experiments._adversarial_cells import WAYS
+from gradflip.experiments._adversarial_claims import ATTACKS
+from gradflip.experiments._adversarial_experiment import AdversarialExperiment
 from gradflip.experiments._bibtex import bibtex
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._family import Family
@@ -15,7 +18,7 @@ from gradflip.experiments._run import Outcome, Plan, environment, folder_setting
 from gradflip.experiments._settings import LazyGrid, Settings
 
 __all__ = [
-    "EXPERIMENTS", "GROWING", "PAPERS", "SHAPES", "Ensemble", "Experiment", "Family", "LazyExperiment", "LazyGrid",
-    "Outcome", "Plan", "RandomExperiment", "Settings", "bibtex", "covered", "environment", "folder_settings", "named",
-    "plan", "prepare_data", "run",
+    "ATTACKS", "EXPERIMENTS", "GROWING", "PAPERS", "SHAPES", "WAYS", "AdversarialExperiment", "Ensemble", "Experiment",
+    "Family", "LazyExperiment", "LazyGrid", "Outcome", "Plan", "RandomExperiment", "Settings", "bibtex", "covered",
+    "environment", "folder_settings", "named", "plan", "prepare_data", "run",
 ]  # fmt: skip

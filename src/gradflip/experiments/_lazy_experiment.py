@@ -101,7 +101,7 @@ class LazyExperiment(Experiment):
         """
         import polars as pl
 
-        if "normalize" not in table.columns:  # no lazy network at all
+        if "normalize" not in table.columns:  # no network trained plainly
             return table.clear()
         chosen = self.grid(settings)
         wanted: dict[str, Any] = {"size": chosen.sizes, "width": chosen.widths, "C0": [float(C0) for C0 in chosen.C0s]}

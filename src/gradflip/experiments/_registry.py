@@ -12,18 +12,24 @@ from gradflip.experiments.montanari2022_flip_probability import MONTANARI2022_FL
 from gradflip.experiments.montanari2022_joint_law import MONTANARI2022_JOINT_LAW
 from gradflip.experiments.wang2022_fig2 import WANG2022_FIG2
 from gradflip.experiments.wang2022_fig3 import WANG2022_FIG3
+from gradflip.experiments.wang2022_fig4_left import WANG2022_FIG4_LEFT
+from gradflip.experiments.wang2022_fig4_right import WANG2022_FIG4_RIGHT
 from gradflip.experiments.wang2022_fig5 import WANG2022_FIG5
 from gradflip.experiments.wang2022_fig6 import WANG2022_FIG6
 from gradflip.experiments.wang2022_fig7 import WANG2022_FIG7
+from gradflip.experiments.wang2022_one_step_vs_pgd import WANG2022_ONE_STEP_VS_PGD
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
         WANG2022_FIG2,
         WANG2022_FIG3,
+        WANG2022_FIG4_LEFT,
+        WANG2022_FIG4_RIGHT,
         WANG2022_FIG5,
         WANG2022_FIG6,
         WANG2022_FIG7,
+        WANG2022_ONE_STEP_VS_PGD,
         MONTANARI2022_FLIP_PROBABILITY,
         MONTANARI2022_ANY_WIDTH,
         MONTANARI2022_JOINT_LAW,

@@ -13,7 +13,7 @@ from gradflip.theory import smallest_covered_dim, width_window
 
 
 def _rows(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(pl.col("C0").is_not_null()) if "C0" in table.columns else table.clear()
+    return table.filter(pl.col("normalize").is_not_null()) if "normalize" in table.columns else table.clear()
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:

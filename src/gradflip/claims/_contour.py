@@ -1,0 +1,56 @@
+"""Where an accuracy crosses one half along an axis, and how that place moves with another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+HALF = 0.5
+
+
+def crossing(points: Sequence[tuple[float, float]], level: float = HALF) -> float | None:
+    """Where a curve first crosses a level.
+
+    Args:
+        points: (place, accuracy), places positive; the accuracy is taken to be linear in log place between them.
+        level: The level.
+
+    Returns:
+        The place; `None` if the curve stays on one side.
+    """
+    ordered = sorted(points)
+    for (x0, y0), (x1, y1) in zip(ordered, ordered[1:], strict=False):
+        if (y0 - level) * (y1 - level) <= 0 and y0 != y1:
+            share = (level - y0) / (y1 - y0)
+            return math.exp((1 - share) * math.log(x0) + share * math.log(x1))
+    return None
+
+
+def contour(rows: pl.DataFrame, *, column: str, along: str, over: str) -> dict[float, list[float]]:
+    """The 50 % contour of a table.
+
+    Args:
+        rows: A row per network, with `seed` and these columns.
+        column: The accuracy.
+        along: The axis along which it crosses one half.
+        over: The other axis.
+
+    Returns:
+        At each place of `over` where every seed crosses within its range, one place of `along` per seed: a mean over
+        the seeds that happen to cross would be biased towards the middle of the range.
+    """
+    found: dict[float, list[float]] = {}
+    for x in sorted(set(rows[over].to_list())):
+        part = rows.filter(rows[over] == x)
+        places = [
+            crossing(own.select(along, column).rows())
+            for _, own in part.sort("seed").group_by("seed", maintain_order=True)
+        ]
+        crossed = [place for place in places if place is not None]
+        if len(crossed) == len(places):
+            found[float(x)] = crossed
+    return found

@@ -1,0 +1,186 @@
+"""An experiment on adversarial training within the ball: what survives which attack, over two axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, final
+
+from gradflip.experiments._adversarial_cells import ADVERSARIAL, Effort, Run, adversarial_cell
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._family import Family
+from gradflip.experiments._settings import Preset, Settings
+from gradflip.sweep import Cell
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Drawn = Literal["dim-budget", "width-radius", "attacks"]
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Networks of one shape, trained several times.
+
+    Attributes:
+        size: Images of size x size pixels.
+        width: Hidden units m.
+        runs: What is trained: (epsilon, C0), epsilon `None` for standard training.
+        budgets: At which all are attacked; each at its own if not given.
+        ways: Names of `WAYS`; the protocol of the run if not given.
+    """
+
+    size: int
+    width: int
+    runs: tuple[Run, ...]
+    budgets: tuple[float, ...] | None = None
+    ways: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class AdversarialGrid:
+    """What a preset trains.
+
+    Attributes:
+        trainings: What is drawn over the axes.
+        effort: How much of it.
+        compared: The slice on which the protocols are compared.
+        compared_effort: How much of that.
+    """
+
+    trainings: tuple[Trainings, ...]
+    effort: Effort
+    compared: tuple[Trainings, ...] = ()
+    compared_effort: Effort | None = None
+
+
+@final
+@dataclass(frozen=True)
+class AdversarialExperiment(Experiment):
+    """A declared experiment on adversarial training.
+
+    Attributes:
+        drawn: Robust accuracy over dimension and budget, over width and radius, or of several attacks.
+        grids: What each preset trains.
+    """
+
+    drawn: Drawn
+    grids: Mapping[Preset, AdversarialGrid]
+
+    @property
+    def family(self) -> Family:
+        """Adversarial training."""
+        return ADVERSARIAL
+
+    @property
+    def curve(self) -> str:
+        """How they were trained."""
+        return "protocol"
+
+    def presets(self) -> list[dict[str, str]]:
+        """What each preset trains."""
+        return [
+            {
+                "preset": preset,
+                "image sizes": _listed(sorted({t.size for t in grid.trainings})),
+                "widths m": _listed(sorted({t.width for t in grid.trainings})),
+                "epsilon": _range([e for t in grid.trainings for e in _budgets(t)]),
+                "C0": _range([C0 for t in grid.trainings for _, C0 in t.runs]),
+                "trainings": str(sum(len(t.runs) for t in grid.trainings)),
+                "seeds": str(grid.effort.seeds),
+                "training images at most": str(grid.effort.images),
+            }
+            for preset, grid in self.grids.items()
+        ]
+
+    def cells(self, settings: Settings) -> list[Cell]:
+        """The cells of a run of this experiment.
+
+        Args:
+            settings: The user's choice.
+
+        Returns:
+            One cell per network, protocol and seed.
+        """
+        grid = self.grids[settings.preset]
+        parts = [(grid.trainings, grid.effort), (grid.compared, grid.compared_effort or grid.effort)]
+        return [
+            adversarial_cell(settings, effort, way, t.size, t.width, seed, t.runs, t.budgets)
+            for trainings, effort in parts
+            for t in trainings
+            for way in t.ways or (settings.protocol,)
+            for seed in range(settings.seed, settings.seed + (settings.seeds or grid.effort.seeds))
+        ]
+
+    def select(self, table: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+        """The rows of a run's table that belong to this experiment, cells being shared between experiments.
+
+        Args:
+            table: The table of the run, or its observations.
+            settings: Those of the run.
+
+        Returns:
+            Its rows, in the order of the table.
+        """
+        import polars as pl
+
+        if "training" not in table.columns:  # nothing was trained adversarially
+            return table.clear()
+        grid = self.grids[settings.preset]
+        own = [pl.lit(False)]
+        for t in (*grid.trainings, *grid.compared):
+            shape = (pl.col("size") == t.size) & (pl.col("width") == t.width)
+            attacked = pl.col("budgets") == ("own" if t.budgets is None else "many")
+            way = pl.col("protocol").is_in(list(t.ways or (settings.protocol,)))
+            for epsilon, C0 in t.runs:
+                trained = (
+                    pl.col("trained_epsilon").is_null() if epsilon is None else pl.col("trained_epsilon") == epsilon
+                )
+                own.append(shape & attacked & way & trained & ((pl.col("C0") / C0 - 1).abs() < 1e-9))
+        return table.filter(pl.any_horizontal(own))
+
+    def on_axes(self, rows: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+        """Of its rows those over its axes.
+
+        Args:
+            rows: As `select` gives them.
+            settings: Those of the run.
+
+        Returns:
+            Rows of the run's own protocol.
+        """
+        images = self.grids[settings.preset].effort.images
+        return rows.filter(rows["protocol"] == settings.protocol, rows["train_images"] == images)
+
+    def compared(self, rows: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+        """Of its rows those of the slice on which the protocols are compared.
+
+        Args:
+            rows: As `select` gives them.
+            settings: Those of the run.
+
+        Returns:
+            Rows of both protocols and of what lies between them; none if nothing is compared.
+        """
+        grid = self.grids[settings.preset]
+        if not grid.compared or grid.compared_effort is None:
+            return rows.clear()
+        shape = grid.compared[0]
+        images = grid.compared_effort.images
+        return rows.filter(
+            rows["size"] == shape.size, rows["width"] == shape.width, rows["train_images"] == images,
+            rows["trained_epsilon"].is_in([epsilon for epsilon, _ in shape.runs]),
+        )  # fmt: skip
+
+
+def _budgets(trainings: Trainings) -> list[float]:
+    return list(trainings.budgets or [epsilon for epsilon, _ in trainings.runs if epsilon is not None])
+
+
+def _listed(values: list[int]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _range(values: list[float]) -> str:
+    found = sorted(set(values))
+    return f"{found[0]:g}" if len(found) == 1 else f"{found[0]:g} to {found[-1]:g}"
