@@ -11,6 +11,7 @@ from gradflip.experiments import (
     EXPERIMENTS,
     PAPERS,
     SHAPES,
+    AdversarialExperiment,
     LazyExperiment,
     LazyGrid,
     RandomExperiment,
@@ -26,6 +27,7 @@ from gradflip.sweep import RunFolder
 
 PRESETS = ("quick", "standard", "paper")
 LAZY = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, LazyExperiment)]
+ADVERSARIAL = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, AdversarialExperiment)]
 RANDOM = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, RandomExperiment)]
 
 
@@ -36,7 +38,7 @@ def test_trajectories_that_several_figures_need_are_computed_once(preset, protoc
         return tuple(cell.parameters[name] for name in ("size", "width", "normalize", "bias")) + (cell.seed,)
 
     settings = Settings(preset=preset, protocol=protocol)
-    cells = plan(["wang2022"], settings).cells
+    cells = plan(LAZY, settings).cells
     assert len({trajectory(cell) for cell in cells}) == len(cells)
     alone = [plan([name], settings).cells for name in LAZY]
     assert len(cells) < sum(map(len, alone))
@@ -47,7 +49,7 @@ def test_trajectories_that_several_figures_need_are_computed_once(preset, protoc
 
 def test_a_merged_trajectory_is_as_long_as_the_longest_of_those_it_serves():
     settings = Settings(data="mnist", preset="standard")
-    epochs = {c.parameters["max_epochs"] for c in plan(["wang2022"], settings).cells}
+    epochs = {c.parameters["max_epochs"] for c in plan(LAZY, settings).cells}
     assert epochs == {200}
 
 
@@ -77,7 +79,8 @@ def test_the_number_of_seeds_and_the_first_seed_are_the_users():
 
 
 def test_a_papers_name_stands_for_all_its_experiments():
-    assert [e.name for e in named(["wang2022"])] == [f"wang2022-fig{n}" for n in (2, 3, 5, 6, 7)]
+    figures = ["2", "3", "4-left", "4-right", "5", "6", "7"]
+    assert [e.name for e in named(["wang2022"])] == [*(f"wang2022-fig{n}" for n in figures), "wang2022-one-step-vs-pgd"]
     assert [e.name for e in named(["wang2022-fig3", "wang2022-fig2"])] == ["wang2022-fig2", "wang2022-fig3"]
 
 
@@ -108,7 +111,7 @@ def test_the_default_grids_are_those_of_the_spec():
 
 def test_every_declared_experiment_is_complete():
     assert {name.split("-")[0] for name in LAZY} == {"wang2022"}
-    assert len(LAZY) + len(RANDOM) == len(EXPERIMENTS)
+    assert len(LAZY) + len(ADVERSARIAL) + len(RANDOM) == len(EXPERIMENTS)
     for name, experiment in EXPERIMENTS.items():
         assert experiment.name == name
         assert experiment.question.endswith("?")

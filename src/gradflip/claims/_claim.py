@@ -10,7 +10,7 @@ from gradflip.claims._exponent import Interval
 
 TOLERANCE = 0.1
 
-PowerKind = Literal["exponent", "grows-with-C0", "variation", "contour"]
+PowerKind = Literal["exponent", "grows-with-C0", "variation", "contour", "largest"]
 LawKind = Literal["same-probability", "same-law", "limit", "below-limit", "approaches", "falls", "distance"]
 
 
@@ -32,11 +32,12 @@ class Claim:
     Attributes:
         kind: Of trained networks, over seeds: `"exponent"`: grows as a power of the input dimension;
             `"grows-with-C0"`: as a power of C0 at each dimension, the exponents averaged; `"variation"`: has this
-            coefficient of variation over the test images; `"contour"`: crosses one half along a power of an axis. Of
-            random networks, over draws: `"same-probability"`: a count is that of explicit networks, up to chance;
-            `"same-law"`: so is a sample, by its Kolmogorov distance; `"limit"`: a probability exceeds its limit by
-            this much; `"below-limit"`: by less than this; `"approaches"`: it comes closer to its limit along an axis;
-            `"falls"`: a Kolmogorov distance does; `"distance"`: has this size.
+            coefficient of variation over the test images; `"contour"`: crosses one half along a power of an axis;
+            `"largest"`: is this much where it is largest along an axis. Of random networks, over draws:
+            `"same-probability"`: a count is that of explicit networks, up to chance; `"same-law"`: so is a sample, by
+            its Kolmogorov distance; `"limit"`: a probability exceeds its limit by this much; `"below-limit"`: by less
+            than this; `"approaches"`: it comes closer to its limit along an axis; `"falls"`: a Kolmogorov distance
+            does; `"distance"`: has this size.
         column: Of the table; a count `flips` is out of `draws`.
         quantity: The column as a formula, in LaTeX.
         value: The claimed number; for `"grows-with-C0"` 0 stands for "above 0"; `None` where the number is only
@@ -44,7 +45,7 @@ class Claim:
         why: Where the claim comes from, or what the number is for.
         only: A column and the values of it that the claim is about; all rows if not given.
         along: The column of the axis that `"approaches"` and `"falls"` are about the ends of; of `"contour"` that in
-            which one half is crossed.
+            which one half is crossed; of `"largest"` that along which it is looked for.
         over: Of `"contour"` the column that the crossing is a power of.
         at_last: Columns of which only the largest value counts, curve by curve.
     """

@@ -1,4 +1,4 @@
-"""Exponents and coefficients of variation of lazily trained networks, by curve."""
+"""Exponents, coefficients of variation, contours and gaps of trained networks, by curve."""
 
 from __future__ import annotations
 
@@ -15,22 +15,16 @@ if TYPE_CHECKING:
 
 
 def power(claim: Claim, rows: pl.DataFrame) -> tuple[Interval, Verdict | None] | None:
-    """What the rows of one curve say to a claim about a power or a variation.
+    """What the rows of one curve say to a claim about a power or a size.
 
     Args:
         claim: Of one of the kinds of `PowerKind`.
-        rows: A row per network, with `seed`, `dim`, `C0` and the column of the claim.
+        rows: A row per network, with `seed`, `dim`, `C0` and the columns of the claim.
 
     Returns:
         The number and the verdict; `None` where too few networks have the quantity.
     """
-    rows = rows.drop_nulls(claim.column)
-    if claim.kind == "contour":
-        assert claim.along is not None and claim.over is not None
-        places = contour(rows, column=claim.column, along=claim.along, over=claim.over)
-        found = exponent(places) if len(places) > 1 else None
-        return None if found is None else (found, None if claim.value is None else judge(found, claim.value))
-    found = _number(claim, rows.filter(rows[claim.column] > 0))
+    found = _number(claim, rows.drop_nulls(claim.column))
     if found is None:
         return None
     return found, None if claim.value is None else _verdict(claim, found)
@@ -44,6 +38,15 @@ def _verdict(claim: Claim, found: Interval) -> Verdict:
 
 
 def _number(claim: Claim, rows: pl.DataFrame) -> Interval | None:
+    if claim.kind == "contour":
+        assert claim.along is not None and claim.over is not None
+        places = contour(rows, column=claim.column, along=claim.along, over=claim.over)
+        return exponent(places) if len(places) > 1 else None
+    if claim.kind == "largest":
+        assert claim.along is not None
+        groups = list(_groups(rows, claim.along, claim.column).values())
+        return mean([max(groups, key=lambda group: sum(group) / len(group))]) if groups else None
+    rows = rows.filter(rows[claim.column] > 0)
     if claim.kind == "exponent":
         draws = _groups(rows, "dim", claim.column)
         return exponent(draws) if len(draws) > 1 else None

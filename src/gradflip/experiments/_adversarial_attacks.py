@@ -32,14 +32,15 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     """A row for each network and budget.
 
     Columns. What was trained: `data classes size dim antialias width bias output_bias train_images protocol clip
-    training` (`"adversarial"` or `"standard"`), `C0 radius trained_epsilon` (null for standard training). How it went:
-    `stopped_because epochs converged robust_train_accuracy`, `deviation` (sqrt(m) max_j |w_j - w_(j,0)| of the network
-    attacked), `test_error`. What became of the `images` test images at the budget `epsilon`: `correct` without any
-    perturbation; `survived_one_step` (a single gradient step of length epsilon), `survived_ray` (no flip along the
-    gradient ray within epsilon, exactly; null where pixels are clipped, as the ray leaves the box), `survived_pgd`
-    (PGD, 100 steps, five starts); the same as shares of all images, `robust_one_step robust_ray robust_pgd`; and
-    `flipped_within`, the share of the correct images whose exact flip lies within the budget. `budgets` says whether a
-    network was attacked at its `"own"` budget or at `"many"`.
+    training` (`"adversarial"` or `"standard"`), `C0 radius trained_epsilon` (null for standard training), in words
+    `network`. How it went: `stopped_because epochs converged robust_train_accuracy`, `deviation` (sqrt(m) max_j
+    |w_j - w_(j,0)| of the network attacked), `test_error`. What became of the `images` test images at the budget
+    `epsilon`: `correct` without any perturbation; `survived_one_step` (a single gradient step of length epsilon),
+    `survived_ray` (no flip along the gradient ray within epsilon, exactly; null where pixels are clipped, as the ray
+    leaves the box), `survived_pgd` (PGD, 100 steps, five starts); the same as shares of all images, `robust_one_step
+    robust_ray robust_pgd`; what PGD finds beyond the others, `missed_by_one_step missed_by_ray`; and `flipped_within`,
+    the share of the correct images whose exact flip lies within the budget. `budgets` says whether a network was
+    attacked at its `"own"` budget or at `"many"`.
 
     Args:
         parameters: As `adversarial_cell` makes them.
@@ -136,6 +137,7 @@ def _row(parameters: dict[str, Any], epsilon: float | None, ball: LazyBall, fit:
         "C0": ball.C0,
         "radius": ball.radius,
         "trained_epsilon": epsilon,
+        "network": f"{'standard' if standard else f'adversarial at {epsilon:g}'}, C0 = {ball.C0:g}",
         "stopped_because": fit.stopped_because.value,
         "epochs": fit.epochs,
         "converged": None if standard else fit.converged,
@@ -163,12 +165,15 @@ def _attacked(
     alive["pgd"] = right & ~searched.success
     n, correct = len(y), int(right.sum())
     counts = {name: int(kept.sum()) for name, kept in alive.items()}
+    robust = {name: None if name not in counts else counts[name] / n for name in ("one_step", "ray", "pgd")}
     return {
         "epsilon": budget,
         "images": n,
         "correct": correct,
         "test_error": 1 - correct / n,
         **{f"survived_{name}": counts.get(name) for name in ("one_step", "ray", "pgd")},
-        **{f"robust_{name}": None if name not in counts else counts[name] / n for name in ("one_step", "ray", "pgd")},
+        **{f"robust_{name}": share for name, share in robust.items()},
+        "missed_by_one_step": (counts["one_step"] - counts["pgd"]) / n,
+        "missed_by_ray": None if clip else (counts["ray"] - counts["pgd"]) / n,
         "flipped_within": None if clip or not correct else 1 - counts["ray"] / correct,
     }

@@ -28,3 +28,16 @@ def contours(*, over: str, along: str, quantity: str, law: str) -> tuple[Claim, 
         Claim("contour", column, quantity, -0.5, f"50 % contour of Figure 4, {law}: {words}", along=along, over=over)
         for column, words in ATTACKS.items()
     )
+
+
+GAPS = (
+    Claim(
+        "largest", "missed_by_one_step", r"A_{\text{step}} - A_{\text{PGD}}", None,
+        "what PGD finds beyond a single step of the whole budget, at the budget where that is most", along="epsilon",
+    ),
+    Claim(
+        "largest", "missed_by_ray", r"A_{\text{ray}} - A_{\text{PGD}}", None,
+        "what PGD finds beyond the gradient ray, at the budget where that is most", along="epsilon",
+    ),
+)  # fmt: skip
+"""How much weaker a single step is than many; the paper leaves it open, so it is reported."""

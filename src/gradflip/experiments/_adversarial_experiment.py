@@ -45,13 +45,19 @@ class AdversarialGrid:
         trainings: What is drawn over the axes.
         effort: How much of it.
         compared: The slice on which the protocols are compared.
-        compared_effort: How much of that.
+        compared_effort: How much of that; as much if not given.
     """
 
     trainings: tuple[Trainings, ...]
     effort: Effort
-    compared: tuple[Trainings, ...] = ()
+    compared: Trainings | None = None
     compared_effort: Effort | None = None
+
+    @property
+    def parts(self) -> list[tuple[Trainings, Effort]]:
+        """All that is trained, with how much of it."""
+        own = [(trainings, self.effort) for trainings in self.trainings]
+        return own if self.compared is None else [*own, (self.compared, self.compared_effort or self.effort)]
 
 
 @final
@@ -74,8 +80,8 @@ class AdversarialExperiment(Experiment):
 
     @property
     def curve(self) -> str:
-        """How they were trained."""
-        return "protocol"
+        """How they were trained: by which protocol, or to what and within what."""
+        return "network" if self.drawn == "attacks" else "protocol"
 
     def presets(self) -> list[dict[str, str]]:
         """What each preset trains."""
@@ -102,14 +108,11 @@ class AdversarialExperiment(Experiment):
         Returns:
             One cell per network, protocol and seed.
         """
-        grid = self.grids[settings.preset]
-        parts = [(grid.trainings, grid.effort), (grid.compared, grid.compared_effort or grid.effort)]
         return [
             adversarial_cell(settings, effort, way, t.size, t.width, seed, t.runs, t.budgets)
-            for trainings, effort in parts
-            for t in trainings
+            for t, effort in self.grids[settings.preset].parts
             for way in t.ways or (settings.protocol,)
-            for seed in range(settings.seed, settings.seed + (settings.seeds or grid.effort.seeds))
+            for seed in range(settings.seed, settings.seed + (settings.seeds or effort.seeds))
         ]
 
     def select(self, table: pl.DataFrame, settings: Settings) -> pl.DataFrame:
@@ -126,10 +129,10 @@ class AdversarialExperiment(Experiment):
 
         if "training" not in table.columns:  # nothing was trained adversarially
             return table.clear()
-        grid = self.grids[settings.preset]
         own = [pl.lit(False)]
-        for t in (*grid.trainings, *grid.compared):
+        for t, effort in self.grids[settings.preset].parts:
             shape = (pl.col("size") == t.size) & (pl.col("width") == t.width)
+            shape &= pl.col("train_images") == effort.images
             attacked = pl.col("budgets") == ("own" if t.budgets is None else "many")
             way = pl.col("protocol").is_in(list(t.ways or (settings.protocol,)))
             for epsilon, C0 in t.runs:
@@ -163,10 +166,10 @@ class AdversarialExperiment(Experiment):
             Rows of both protocols and of what lies between them; none if nothing is compared.
         """
         grid = self.grids[settings.preset]
-        if not grid.compared or grid.compared_effort is None:
+        shape = grid.compared
+        if shape is None:
             return rows.clear()
-        shape = grid.compared[0]
-        images = grid.compared_effort.images
+        images = (grid.compared_effort or grid.effort).images
         return rows.filter(
             rows["size"] == shape.size, rows["width"] == shape.width, rows["train_images"] == images,
             rows["trained_epsilon"].is_in([epsilon for epsilon, _ in shape.runs]),

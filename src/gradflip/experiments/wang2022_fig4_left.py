@@ -15,10 +15,10 @@ def _trainings(sizes: tuple[int, ...], width: int, step: float, low: float, high
     )
 
 
-def _compared(width: int, step: float, low: float, high: float) -> tuple[Trainings, ...]:
+def _compared(width: int, step: float, low: float, high: float) -> Trainings:
     """The slice d = 100: both protocols, and each with one of the three effects taken from the other."""
     runs = tuple((epsilon, C0) for epsilon in lattice(low, high, 0.3, step))
-    return (Trainings(10, width, runs, ways=tuple(WAYS)),)
+    return Trainings(10, width, runs, ways=tuple(WAYS))
 
 
 WANG2022_FIG4_LEFT = AdversarialExperiment(
@@ -34,13 +34,12 @@ WANG2022_FIG4_LEFT = AdversarialExperiment(
             _trainings((5, 7, 10, 14, 20), 1000, 2**0.5, 1.2, 6.2),
             Effort(seeds=3, images=500, test_images=500, max_epochs=10, min_steps=400),
             _compared(1000, 2**0.5, 0.14, 0.45),
-            Effort(seeds=3, images=500, test_images=500, max_epochs=10, min_steps=400, script_epochs=40),
         ),
         "standard": AdversarialGrid(
             _trainings((5, 7, 10, 14, 20, 28), 1000, 2**0.25, 1.2, 7.0),
-            Effort(seeds=3, images=4000, test_images=2200, max_epochs=20, min_steps=1000),
+            Effort(seeds=3, images=4000, test_images=2200, max_epochs=10, min_steps=1000),
             _compared(1000, 2**0.25, 0.1, 0.61),
-            Effort(seeds=3, images=2000, test_images=2200, max_epochs=20, min_steps=1000),
+            Effort(seeds=3, images=2000, test_images=2200, max_epochs=15, min_steps=900),
         ),
         "paper": AdversarialGrid(
             _trainings((5, 7, 10, 14, 20, 28), 1000, 2**0.125, 1.2, 7.0),

@@ -1,6 +1,7 @@
 """Beyond Wang et al. (2022): what a single step finds of what PGD finds, in and out of the lazy regime."""
 
 from gradflip.experiments._adversarial_cells import Effort, Run, lattice
+from gradflip.experiments._adversarial_claims import GAPS
 from gradflip.experiments._adversarial_experiment import AdversarialExperiment, AdversarialGrid, Trainings
 
 FREE = 10_000.0
@@ -18,6 +19,7 @@ WANG2022_ONE_STEP_VS_PGD = AdversarialExperiment(
     question="At d = 100 and m = 1000, how much of what PGD finds does a single gradient step find, in networks "
     "trained plainly and adversarially, within a ball and without one?",
     source="Wang, Ullah, Mianjy & Arora (2022), Section 6, a future direction",
+    claims=GAPS,
     drawn="attacks",
     grids={
         "quick": AdversarialGrid(
@@ -25,8 +27,8 @@ WANG2022_ONE_STEP_VS_PGD = AdversarialExperiment(
             Effort(seeds=3, images=500, test_images=500, max_epochs=20, min_steps=1000),
         ),
         "standard": AdversarialGrid(
-            _trainings(0.3, (10.0, 40.0, FREE), 2**0.25),
-            Effort(seeds=3, images=4000, test_images=2200, max_epochs=60, min_steps=1000),
+            _trainings(0.3, (10.0, 40.0, FREE), 2**0.5),
+            Effort(seeds=3, images=4000, test_images=2200, max_epochs=30, min_steps=1000),
         ),
         "paper": AdversarialGrid(
             _trainings(0.3, (10.0, 40.0, FREE), 2**0.125),
