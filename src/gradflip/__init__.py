@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from gradflip.attacks import Attack, AttackSteps, attack_steps, pgd
     from gradflip.data import Split, load_data
     from gradflip.gaussian import RandomNetwork
-    from gradflip.lazy import Fit, LazyBall, StopReason, train, train_adversarially
+    from gradflip.lazy import (
+        Certificate,
+        Fit,
+        FlipBudget,
+        LazyBall,
+        StopReason,
+        Verification,
+        certify,
+        flip_budget,
+        train,
+        train_adversarially,
+        verify,
+    )
     from gradflip.networks import Activation, StreamedTwoLayer, TwoLayer
     from gradflip.rays import (
         Bracketed,
@@ -33,8 +45,9 @@ _HOMES = {
     "Attack": "attacks", "AttackSteps": "attacks", "attack_steps": "attacks", "pgd": "attacks",
     "Split": "data", "load_data": "data",
     "RandomNetwork": "gaussian",
-    "Fit": "lazy", "LazyBall": "lazy", "StopReason": "lazy", "train": "lazy",
-    "train_adversarially": "lazy",
+    "Certificate": "lazy", "Fit": "lazy", "FlipBudget": "lazy", "LazyBall": "lazy", "StopReason": "lazy",
+    "Verification": "lazy", "certify": "lazy", "flip_budget": "lazy", "train": "lazy", "train_adversarially": "lazy",
+    "verify": "lazy",
     "Activation": "networks", "StreamedTwoLayer": "networks", "TwoLayer": "networks",
     "Bracketed": "rays", "Certainty": "rays", "CertifiedNewton": "rays", "Flip": "rays",
     "FlipStatus": "rays", "PiecewiseLinear": "rays", "Ray": "rays", "flip": "rays",
@@ -42,10 +55,10 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "Activation", "Attack", "AttackSteps", "Bracketed", "Certainty", "CertifiedNewton", "FileError", "Fit", "Flip",
-    "FlipStatus", "LazyBall", "PiecewiseLinear", "RandomNetwork", "Ray", "Split", "StopReason", "StreamedTwoLayer",
-    "TwoLayer", "UsageError", "__version__", "attack_steps", "flip", "gradient_ray", "load_data", "pgd", "train",
-    "train_adversarially",
+    "Activation", "Attack", "AttackSteps", "Bracketed", "Certainty", "Certificate", "CertifiedNewton", "FileError",
+    "Fit", "Flip", "FlipBudget", "FlipStatus", "LazyBall", "PiecewiseLinear", "RandomNetwork", "Ray", "Split",
+    "StopReason", "StreamedTwoLayer", "TwoLayer", "UsageError", "Verification", "__version__", "attack_steps",
+    "certify", "flip", "flip_budget", "gradient_ray", "load_data", "pgd", "train", "train_adversarially", "verify",
 ]  # fmt: skip
 
 

@@ -191,7 +191,10 @@ def table(directory: Path, /, *, csv: Annotated[bool, Parameter(negative="")] = 
         print(rows.write_json())
         return
     for listing in listings(folder_settings(folder), rows):
-        cells = [[f"{c:.4g}" if isinstance(c, float) else str(c) for c in row] for row in listing.values()]
+        cells = [
+            ["–" if c is None else f"{c:.4g}" if isinstance(c, float) else str(c) for c in row]
+            for row in listing.values()
+        ]
         _print_table(listing.names, cells)
 
 

@@ -12,6 +12,7 @@ from gradflip.experiments import (
     PAPERS,
     SHAPES,
     AdversarialExperiment,
+    BallExperiment,
     LazyExperiment,
     LazyGrid,
     RandomExperiment,
@@ -28,6 +29,7 @@ from gradflip.sweep import RunFolder
 PRESETS = ("quick", "standard", "paper")
 LAZY = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, LazyExperiment)]
 ADVERSARIAL = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, AdversarialExperiment)]
+BALL = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, BallExperiment)]
 RANDOM = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, RandomExperiment)]
 
 
@@ -79,7 +81,7 @@ def test_the_number_of_seeds_and_the_first_seed_are_the_users():
 
 
 def test_a_papers_name_stands_for_all_its_experiments():
-    figures = ["2", "3", "4-left", "4-right", "5", "6", "7"]
+    figures = ["1", "2", "3", "4-left", "4-right", "5", "6", "7"]
     assert [e.name for e in named(["wang2022"])] == [*(f"wang2022-fig{n}" for n in figures), "wang2022-one-step-vs-pgd"]
     assert [e.name for e in named(["wang2022-fig3", "wang2022-fig2"])] == ["wang2022-fig2", "wang2022-fig3"]
 
@@ -111,7 +113,7 @@ def test_the_default_grids_are_those_of_the_spec():
 
 def test_every_declared_experiment_is_complete():
     assert {name.split("-")[0] for name in LAZY} == {"wang2022"}
-    assert len(LAZY) + len(ADVERSARIAL) + len(RANDOM) == len(EXPERIMENTS)
+    assert len(LAZY) + len(ADVERSARIAL) + len(RANDOM) + len(BALL) == len(EXPERIMENTS)
     for name, experiment in EXPERIMENTS.items():
         assert experiment.name == name
         assert experiment.question.endswith("?")

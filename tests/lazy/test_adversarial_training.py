@@ -195,7 +195,6 @@ def now(trainer) -> TwoLayer:
     return TwoLayer(trainer.state.W[0], trainer.networks0[0].a, bias)
 
 
-
 def test_training_against_an_attack_makes_a_network_more_robust_than_plain_training():
     digits = load_data("digits", (0, 1), 8, normalize=True)
     x, y = digits.x_train.float(), digits.y_train.float()

@@ -1,5 +1,6 @@
 """Rows -> exponents, probabilities, distances with intervals -> holds, fails, undecided."""
 
+from gradflip.claims._binomial import clopper_pearson
 from gradflip.claims._claim import Claim, Finding, Verdict, judge
 from gradflip.claims._contour import contour, crossing
 from gradflip.claims._distance import kolmogorov_margin, two_sample_margin
@@ -8,6 +9,6 @@ from gradflip.claims._find import find
 from gradflip.claims._proportion import difference, wilson
 
 __all__ = [
-    "Claim", "Finding", "Interval", "Verdict", "contour", "crossing", "difference", "exponent", "find", "judge",
+    "Claim", "Finding", "Interval", "Verdict", "clopper_pearson", "contour", "crossing", "difference", "exponent", "find", "judge",
     "kolmogorov_margin", "mean", "two_sample_margin", "wilson",
 ]  # fmt: skip

@@ -10,8 +10,11 @@ from gradflip.claims._exponent import Interval
 
 TOLERANCE = 0.1
 
-PowerKind = Literal["exponent", "grows-with-C0", "variation", "contour", "largest"]
-LawKind = Literal["same-probability", "same-law", "limit", "below-limit", "approaches", "falls", "distance"]
+PowerKind = Literal["exponent", "exponent-below", "grows-with-C0", "variation", "contour", "largest", "bracket"]
+LawKind = Literal[
+    "same-probability", "same-law", "limit", "below-limit", "approaches", "falls", "distance", "at-most-share",
+    "above-share",
+]  # fmt: skip
 
 
 class Verdict(enum.Enum):
@@ -30,14 +33,17 @@ class Claim:
     """That a column of a table behaves in a certain way.
 
     Attributes:
-        kind: Of trained networks, over seeds: `"exponent"`: grows as a power of the input dimension;
+        kind: Of trained networks, over seeds: `"exponent"`: grows as a power of the input dimension, or of the column
+            `over`; `"exponent-below"`: as a lower power than this;
             `"grows-with-C0"`: as a power of C0 at each dimension, the exponents averaged; `"variation"`: has this
             coefficient of variation over the test images; `"contour"`: crosses one half along a power of an axis;
-            `"largest"`: is this much where it is largest along an axis. Of random networks, over draws:
+            `"largest"`: is this much where it is largest along an axis; `"bracket"`: a curve above it crosses a level at
+            most so many times further along an axis. Of random networks, over draws:
             `"same-probability"`: a count is that of explicit networks, up to chance; `"same-law"`: so is a sample, by
             its Kolmogorov distance; `"limit"`: a probability exceeds its limit by this much; `"below-limit"`: by less
             than this; `"approaches"`: it comes closer to its limit along an axis; `"falls"`: a Kolmogorov distance
-            does; `"distance"`: has this size.
+            does; `"distance"`: has this size; `"at-most-share"`: a count of draws that break a bound exceeds the
+            share that may, the column `gamma`, by nothing; `"above-share"`: it exceeds it.
         column: Of the table; a count `flips` is out of `draws`.
         quantity: The column as a formula, in LaTeX.
         value: The claimed number; for `"grows-with-C0"` 0 stands for "above 0"; `None` where the number is only
@@ -46,7 +52,7 @@ class Claim:
         only: A column and the values of it that the claim is about; all rows if not given.
         along: The column of the axis that `"approaches"` and `"falls"` are about the ends of; of `"contour"` that in
             which one half is crossed; of `"largest"` that along which it is looked for.
-        over: Of `"contour"` the column that the crossing is a power of.
+        over: The column that the crossing of a `"contour"`, or the claim's column of an `"exponent"`, is a power of.
         at_last: Columns of which only the largest value counts, curve by curve.
     """
 
@@ -57,6 +63,8 @@ class Claim:
     why: str
     only: tuple[str, tuple[str, ...]] | None = None
     along: str | None = None
+    above: str | None = None
+    level: float = 0.5
     over: str | None = None
     at_last: tuple[str, ...] = ()
 

@@ -54,3 +54,25 @@ def contour(rows: pl.DataFrame, *, column: str, along: str, over: str) -> dict[f
         if len(crossed) == len(places):
             found[float(x)] = crossed
     return found
+
+
+def ratios(rows: pl.DataFrame, *, below: str, above: str, along: str, level: float) -> list[float]:
+    """How much further along an axis an upper curve crosses a level than a lower one.
+
+    Args:
+        rows: A row per network and place, with `seed` and these columns.
+        below: The lower curve.
+        above: The upper one.
+        along: The axis.
+        level: The level.
+
+    Returns:
+        A ratio for each seed of which both curves cross; none if one of the seeds has none.
+    """
+    found = []
+    for _, own in rows.sort("seed").group_by("seed", maintain_order=True):
+        lower, upper = (crossing(own.select(along, column).rows(), level) for column in (below, above))
+        if lower is None or upper is None:
+            return []
+        found.append(upper / lower)
+    return found

@@ -29,7 +29,11 @@ def find(claim: Claim, rows: pl.DataFrame, curve: str) -> list[Finding]:
 
     by = "width" if claim.kind == "grows-with-C0" else curve
     against = "explicit_draws" if claim.kind in ("same-probability", "same-law") else None
-    needed = [name for name in (claim.column, by, against, claim.along, claim.over, *claim.at_last) if name is not None]
+    needed = [
+        name
+        for name in (claim.column, by, against, claim.along, claim.above, claim.over, *claim.at_last)
+        if name is not None
+    ]
     if not set(needed) <= set(rows.columns):
         return []
     rows = rows.drop_nulls(needed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gradflip.claims._binomial import clopper_pearson
 from gradflip.claims._claim import TOLERANCE, Claim, Verdict, judge
 from gradflip.claims._distance import kolmogorov_margin, two_sample_margin
 from gradflip.claims._exponent import LEVEL, Interval
@@ -22,7 +23,8 @@ def law(claim: Claim, rows: pl.DataFrame, *, comparisons: int) -> tuple[Interval
     Columns by kind. `"same-probability"`: the claim's column, a count out of `draws`, and `explicit_flips` out of
     `explicit_draws`; `"same-law"`: the claim's column, the largest Kolmogorov distance of `tests` between two samples
     of `draws` and `explicit_draws`; `"limit"`, `"below-limit"` and `"approaches"`: a count out of `draws`, and its
-    `limit`; `"falls"` and `"distance"`: a Kolmogorov distance to a given law of a sample of `draws`.
+    `limit`; `"falls"` and `"distance"`: a Kolmogorov distance to a given law of a sample of `draws`;
+    `"at-most-share"` and `"above-share"`: a count out of `draws`, and the share `gamma` that it is allowed.
 
     Args:
         claim: Of one of the kinds of `LawKind`.
@@ -43,6 +45,8 @@ def law(claim: Claim, rows: pl.DataFrame, *, comparisons: int) -> tuple[Interval
     alarm = (1 - LEVEL) / comparisons
     if claim.kind == "distance":
         return max((_apart(claim, line, alarm) for line in lines), key=lambda found: found.estimate), None
+    if claim.kind in ("at-most-share", "above-share"):
+        return _from_share(claim, [_beyond(claim, line, alarm) for line in lines])
     return _from_limit(claim, [_excess(claim, line, alarm) for line in lines])
 
 
@@ -58,6 +62,11 @@ def _difference(claim: Claim, line: dict[str, Any], alarm: float) -> Interval:
 def _excess(claim: Claim, line: dict[str, Any], alarm: float) -> Interval:
     found, limit = _share(claim, line, alarm), line["limit"]
     return Interval(found.estimate - limit, found.low - limit, found.high - limit, found.seeds)
+
+
+def _beyond(claim: Claim, line: dict[str, Any], alarm: float) -> Interval:
+    found, allowed = clopper_pearson(line[claim.column], line["draws"], 1 - alarm), line["gamma"]
+    return Interval(found.estimate - allowed, found.low - allowed, found.high - allowed, found.seeds)
 
 
 def _two_sample(claim: Claim, line: dict[str, Any], alarm: float) -> Interval:
@@ -98,6 +107,19 @@ def _from_limit(claim: Claim, found: list[Interval]) -> tuple[Interval, Verdict 
     largest = max(found, key=lambda interval: interval.high)
     below = Verdict.HOLDS if largest.high < value else Verdict.FAILS if largest.low >= value else Verdict.UNDECIDED
     return largest, below
+
+
+def _from_share(claim: Claim, found: list[Interval]) -> tuple[Interval, Verdict | None]:
+    """The comparison that speaks most against the claim decides for all of the curve."""
+    if claim.value is None:
+        return max(found, key=lambda interval: interval.estimate), None
+    if claim.kind == "at-most-share":
+        most = max(found, key=lambda interval: (interval.low > 0, interval.high))
+        holds, fails = most.high <= claim.value, most.low > claim.value
+    else:
+        most = min(found, key=lambda interval: interval.low)
+        holds, fails = most.low > claim.value, most.high <= claim.value
+    return most, Verdict.HOLDS if holds else Verdict.FAILS if fails else Verdict.UNDECIDED
 
 
 def _fall(claim: Claim, rows: pl.DataFrame) -> tuple[Interval, Verdict] | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gradflip.claims._claim import Claim, Verdict, judge
-from gradflip.claims._contour import contour
+from gradflip.claims._contour import contour, ratios
 from gradflip.claims._exponent import Interval, exponent, mean
 
 if TYPE_CHECKING:
@@ -32,6 +32,17 @@ def power(claim: Claim, rows: pl.DataFrame) -> tuple[Interval, Verdict | None] |
 
 def _verdict(claim: Claim, found: Interval) -> Verdict:
     assert claim.value is not None
+    if claim.kind == "exponent-below":
+        below, above = found.high < claim.value, found.low >= claim.value
+        return Verdict.HOLDS if below else Verdict.FAILS if above else Verdict.UNDECIDED
+    if claim.kind == "bracket":
+        return (
+            Verdict.HOLDS
+            if found.high <= claim.value
+            else Verdict.FAILS
+            if found.low > claim.value
+            else Verdict.UNDECIDED
+        )
     if claim.kind != "grows-with-C0":
         return judge(found, claim.value)
     return Verdict.HOLDS if found.low > 0 else Verdict.FAILS if found.high < 0 else Verdict.UNDECIDED
@@ -42,13 +53,17 @@ def _number(claim: Claim, rows: pl.DataFrame) -> Interval | None:
         assert claim.along is not None and claim.over is not None
         places = contour(rows, column=claim.column, along=claim.along, over=claim.over)
         return exponent(places) if len(places) > 1 else None
+    if claim.kind == "bracket":
+        assert claim.along is not None and claim.above is not None
+        widths = ratios(rows, below=claim.column, above=claim.above, along=claim.along, level=claim.level)
+        return mean([widths]) if widths else None
     if claim.kind == "largest":
         assert claim.along is not None
         groups = list(_groups(rows, claim.along, claim.column).values())
         return mean([max(groups, key=lambda group: sum(group) / len(group))]) if groups else None
     rows = rows.filter(rows[claim.column] > 0)
-    if claim.kind == "exponent":
-        draws = _groups(rows, "dim", claim.column)
+    if claim.kind in ("exponent", "exponent-below"):
+        draws = _groups(rows, claim.over or "dim", claim.column)
         return exponent(draws) if len(draws) > 1 else None
     if claim.kind == "variation":
         return mean(list(_groups(rows, "dim", claim.column).values())) if len(rows) else None

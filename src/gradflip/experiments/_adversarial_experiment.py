@@ -116,7 +116,7 @@ class AdversarialExperiment(Experiment):
         ]
 
     def select(self, table: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-        """The rows of a run's table that belong to this experiment, cells being shared between experiments.
+        """The rows of a run's table over the axes of this experiment, cells being shared between experiments.
 
         Args:
             table: The table of the run, or its observations.
@@ -125,55 +125,40 @@ class AdversarialExperiment(Experiment):
         Returns:
             Its rows, in the order of the table.
         """
-        import polars as pl
+        grid = self.grids[settings.preset]
+        return _rows(table, grid.trainings, grid.effort, settings)
 
-        if "training" not in table.columns:  # nothing was trained adversarially
-            return table.clear()
-        own = [pl.lit(False)]
-        for t, effort in self.grids[settings.preset].parts:
-            shape = (pl.col("size") == t.size) & (pl.col("width") == t.width)
-            shape &= pl.col("train_images") == effort.images
-            attacked = pl.col("budgets") == ("own" if t.budgets is None else "many")
-            way = pl.col("protocol").is_in(list(t.ways or (settings.protocol,)))
-            for epsilon, C0 in t.runs:
-                trained = (
-                    pl.col("trained_epsilon").is_null() if epsilon is None else pl.col("trained_epsilon") == epsilon
-                )
-                own.append(shape & attacked & way & trained & ((pl.col("C0") / C0 - 1).abs() < 1e-9))
-        return table.filter(pl.any_horizontal(own))
-
-    def on_axes(self, rows: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-        """Of its rows those over its axes.
+    def compared(self, table: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+        """The rows of a run's table on the slice on which the protocols are compared.
 
         Args:
-            rows: As `select` gives them.
-            settings: Those of the run.
-
-        Returns:
-            Rows of the run's own protocol.
-        """
-        images = self.grids[settings.preset].effort.images
-        return rows.filter(rows["protocol"] == settings.protocol, rows["train_images"] == images)
-
-    def compared(self, rows: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-        """Of its rows those of the slice on which the protocols are compared.
-
-        Args:
-            rows: As `select` gives them.
+            table: The table of the run.
             settings: Those of the run.
 
         Returns:
             Rows of both protocols and of what lies between them; none if nothing is compared.
         """
         grid = self.grids[settings.preset]
-        shape = grid.compared
-        if shape is None:
-            return rows.clear()
-        images = (grid.compared_effort or grid.effort).images
-        return rows.filter(
-            rows["size"] == shape.size, rows["width"] == shape.width, rows["train_images"] == images,
-            rows["trained_epsilon"].is_in([epsilon for epsilon, _ in shape.runs]),
-        )  # fmt: skip
+        slices = () if grid.compared is None else (grid.compared,)
+        return _rows(table, slices, grid.compared_effort or grid.effort, settings)
+
+
+def _rows(table: pl.DataFrame, trainings: tuple[Trainings, ...], effort: Effort, settings: Settings) -> pl.DataFrame:
+    """The rows of these trainings."""
+    import polars as pl
+
+    if "training" not in table.columns:  # nothing was trained adversarially
+        return table.clear()
+    own = [pl.lit(False)]
+    for t in trainings:
+        shape = (pl.col("size") == t.size) & (pl.col("width") == t.width) & (pl.col("train_images") == effort.images)
+        attacked = pl.col("budgets") == ("own" if t.budgets is None else "many")
+        way = pl.col("protocol").is_in(list(t.ways or (settings.protocol,)))
+        for epsilon, C0 in t.runs:
+            against = pl.col("trained_epsilon")
+            trained = against.is_null() if epsilon is None else against == epsilon
+            own.append(shape & attacked & way & trained & ((pl.col("C0") / C0 - 1).abs() < 1e-9))
+    return table.filter(pl.any_horizontal(own))
 
 
 def _budgets(trainings: Trainings) -> list[float]:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from gradflip._errors import UsageError, unknown
 from gradflip.experiments._experiment import Experiment
+from gradflip.experiments.ball_certified import BALL_CERTIFIED
+from gradflip.experiments.ball_lemmas import BALL_LEMMAS
 from gradflip.experiments.montanari2022_any_width import MONTANARI2022_ANY_WIDTH
 from gradflip.experiments.montanari2022_depth import MONTANARI2022_DEPTH
 from gradflip.experiments.montanari2022_flip_probability import MONTANARI2022_FLIP_PROBABILITY
 from gradflip.experiments.montanari2022_joint_law import MONTANARI2022_JOINT_LAW
+from gradflip.experiments.wang2022_fig1 import WANG2022_FIG1
 from gradflip.experiments.wang2022_fig2 import WANG2022_FIG2
 from gradflip.experiments.wang2022_fig3 import WANG2022_FIG3
 from gradflip.experiments.wang2022_fig4_left import WANG2022_FIG4_LEFT
@@ -22,6 +25,7 @@ from gradflip.experiments.wang2022_one_step_vs_pgd import WANG2022_ONE_STEP_VS_P
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
+        WANG2022_FIG1,
         WANG2022_FIG2,
         WANG2022_FIG3,
         WANG2022_FIG4_LEFT,
@@ -34,6 +38,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         MONTANARI2022_ANY_WIDTH,
         MONTANARI2022_JOINT_LAW,
         MONTANARI2022_DEPTH,
+        BALL_CERTIFIED,
+        BALL_LEMMAS,
     )
 }
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
+from gradflip.lazy._extremes import extended, highest_sums, lengths, peaks, points
 from gradflip.networks import TwoLayer
 
 
@@ -158,6 +159,76 @@ class LazyBall:
         near = near or 1.0
         scale = near * _lowest_maximum(near * moved, near * moved - start)
         return ConeDistance(float(torch.linalg.vector_norm(scale * moved - start, dim=1).max()), scale)
+
+    def max_value(self, x: Float[Tensor, "n d"], y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """The largest y f(x; W) over the ball, exact up to rounding: neurons are independent at one input.
+
+        Args:
+            x: Inputs in `unit` scaling, whatever that of the network the ball was built from.
+            y: Labels, -1 or +1.
+
+        Returns:
+            The maximum at each input, attained by `extreme`, in float64. `certify` gives an upper bound that holds
+            with rounding.
+
+        Raises:
+            UsageError: If a shape, an entry or a label is not as stated, or it is not known where sigma turns.
+
+        Shape:
+            x `(n, d)`, y and result `(n,)`. Time of one matrix product, memory for a block of it.
+
+        Source: spec 4.1.
+        """
+        network = self.network0
+        x, y = points(network, x, y)
+        radii = torch.full((network.width,), self.radius, dtype=torch.float64, device=x.device)
+        total = highest_sums(network, x, y, lengths(network, x), radii)
+        return total / math.sqrt(network.width) + y * (network.output_bias or 0.0)
+
+    def min_value(self, x: Float[Tensor, "n d"], y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """The smallest y f(x; W) over the ball: as `max_value`, of the other class.
+
+        Args:
+            x: Inputs in `unit` scaling.
+            y: Labels, -1 or +1.
+
+        Returns:
+            The minimum at each input, in float64.
+
+        Raises:
+            UsageError: As for `max_value`.
+        """
+        x, y = points(self.network0, x, y)
+        return -self.max_value(x, -y)
+
+    def extreme(self, x: Float[Tensor, " d"], y: float | Float[Tensor, ""]) -> TwoLayer:
+        """The network of the ball that is most right about one input: the one that attains `max_value`.
+
+        Its rows are w_(j,0) + t_j r x / |x|, t_j in [-1, 1], drawn in by their rounding so that the ball `contains`
+        them; at x = 0 without biases, where all are equally right, it is the centre.
+
+        Args:
+            x: One input in `unit` scaling.
+            y: Its label, -1 or +1.
+
+        Returns:
+            A network in float64 and `unit` scaling.
+
+        Raises:
+            UsageError: As for `max_value`.
+        """
+        label = torch.as_tensor(y, dtype=torch.float64, device=self.network0.W.device).reshape(1)
+        at, label = points(self.network0, x.reshape(1, -1), label)
+        network = self.network0.to(dtype=torch.float64)
+        start, ray = rows(network), extended(network, at)[0]
+        length = torch.linalg.vector_norm(ray)
+        if not length > 0:
+            return network
+        u = start @ ray
+        reach = self.radius * length
+        _, place = peaks(network.activation, u - reach, u + reach, label * torch.where(network.a < 0, -1.0, 1.0))
+        t = ((place - u) / reach).clamp(-1.0, 1.0)
+        return self.project(with_rows(network, start + torch.outer(t * self.radius, ray / length)))
 
     def _comparable(self, network: TwoLayer) -> TwoLayer:
         """The network in `unit` scaling, if it differs from the centre in W and b at most."""

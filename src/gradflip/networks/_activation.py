@@ -30,9 +30,14 @@ class Activation:
             `None` says that sigma is smooth.
         lipschitz: A bound on |sigma'|, if one is known; for a piecewise-linear sigma its steepest slope.
         curvature: For a smooth sigma, a bound on |sigma''|, if one is known.
+        turning: For a smooth sigma, the points at which it turns from rising to falling or back, increasing and to the
+            last digit; `()` says that it is monotone, `None` that nothing is known. Between them the extremes over an
+            interval are at its ends (spec 4.1). For a piecewise-linear sigma they are known from its slopes.
+        period: Of a periodic sigma; `turning` are then the points of one period around 0.
+        tolerance: How far `function` as computed may be from sigma, beyond a few units in the last place.
 
     Raises:
-        UsageError: If there is no derivative, or kinks and slopes do not describe `function`.
+        UsageError: If there is no derivative, kinks and slopes do not describe `function`, or it turns elsewhere.
     """
 
     name: str
@@ -42,6 +47,9 @@ class Activation:
     slopes: tuple[float, ...] | None = None
     lipschitz: float | None = None
     curvature: float | None = None
+    turning: tuple[float, ...] | None = None
+    period: float | None = None
+    tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         """Check that the stated shape is the shape of the function."""
@@ -52,6 +60,7 @@ class Activation:
         if self.slopes is None:
             if self.kinks:
                 raise UsageError(f"activation {self.name!r} has kinks but no slopes; give one slope more than kinks.")
+            self._check_turning()
             return
         if len(self.slopes) != len(self.kinks) + 1:
             raise UsageError(
@@ -72,6 +81,35 @@ class Activation:
                         f"but its function rises by {seen:.6g} there."
                     )
         object.__setattr__(self, "lipschitz", max(abs(slope) for slope in self.slopes))
+        monotone = min(self.slopes) >= 0 or max(self.slopes) <= 0
+        object.__setattr__(self, "turning", () if monotone else self.kinks)
+
+    def _check_turning(self) -> None:
+        """Refuse turning points that are none, and those that leave one out where a look at a grid shows it."""
+        if self.turning is None:
+            return
+        points = torch.tensor(self.turning, dtype=torch.float64)
+        if not bool(torch.isfinite(points).all()) or bool((points.diff() <= 0).any()):
+            raise UsageError(f"turning points of activation {self.name!r} must increase, got {self.turning}.")
+        if self.period is not None:
+            if not 0 < self.period < math.inf or not self.turning:
+                raise UsageError(
+                    f"activation {self.name!r} needs turning points and a positive period, got {self.period}."
+                )
+            if float(points.abs().max()) > self.period / 2:
+                raise UsageError(f"turning points of activation {self.name!r} must be within half a period of 0.")
+        ends = (-self.period / 2, self.period / 2) if self.period else (-30.0, 30.0)
+        slope = self.derivative(points)
+        if bool((slope.abs() > 1e-6).any()):
+            raise UsageError(
+                f"activation {self.name!r} states turning points {self.turning}, its slopes there are {slope.tolist()}."
+            )
+        for left, right in zip((ends[0], *self.turning), (*self.turning, ends[1]), strict=True):
+            between = self.derivative(torch.linspace(left, right, 999, dtype=torch.float64))
+            if float(between.min()) < -1e-6 and float(between.max()) > 1e-6:
+                raise UsageError(
+                    f"activation {self.name!r} turns between {left} and {right}; turning must list every such point."
+                )
 
     @property
     def piecewise_linear(self) -> bool:
@@ -130,7 +168,12 @@ ACTIVATIONS: dict[str, Activation] = {
         Activation("identity", lambda z: z, torch.ones_like, slopes=(1.0,)),
         # The bounds are the maxima of |sigma'| and |sigma''|, where the next derivative is zero.
         Activation(
-            "tanh", torch.tanh, lambda z: 1 - torch.tanh(z) ** 2, lipschitz=1.0, curvature=4 / (3 * math.sqrt(3))
+            "tanh",
+            torch.tanh,
+            lambda z: 1 - torch.tanh(z) ** 2,
+            lipschitz=1.0,
+            curvature=4 / (3 * math.sqrt(3)),
+            turning=(),
         ),
         Activation(
             "erf",
@@ -138,6 +181,7 @@ ACTIVATIONS: dict[str, Activation] = {
             lambda z: 2 / math.sqrt(math.pi) * torch.exp(-z * z),
             lipschitz=2 / math.sqrt(math.pi),
             curvature=2 * math.sqrt(2 / (math.pi * math.e)),
+            turning=(),
         ),
         Activation(
             "gelu",
@@ -145,10 +189,34 @@ ACTIVATIONS: dict[str, Activation] = {
             _gelu_derivative,
             lipschitz=0.5 * (1 + math.erf(1)) + math.exp(-1) / math.sqrt(math.pi),
             curvature=2 / math.sqrt(2 * math.pi),
+            turning=(-0.7517915246935645,),
         ),
-        Activation("softplus", torch.nn.functional.softplus, torch.sigmoid, lipschitz=1.0, curvature=0.25),
-        Activation("swish", torch.nn.functional.silu, _swish_derivative, lipschitz=1.1, curvature=0.5),
-        Activation("sin", torch.sin, torch.cos, lipschitz=1.0, curvature=1.0),
+        Activation(
+            "softplus",
+            torch.nn.functional.softplus,
+            torch.sigmoid,
+            lipschitz=1.0,
+            curvature=0.25,
+            turning=(),
+            tolerance=2.1e-9,  # torch has z instead of log(1 + exp(z)) beyond 20
+        ),
+        Activation(
+            "swish",
+            torch.nn.functional.silu,
+            _swish_derivative,
+            lipschitz=1.1,
+            curvature=0.5,
+            turning=(-1.2784645427610738,),
+        ),
+        Activation(
+            "sin",
+            torch.sin,
+            torch.cos,
+            lipschitz=1.0,
+            curvature=1.0,
+            turning=(-math.pi / 2, math.pi / 2),
+            period=2 * math.pi,
+        ),
     )
 }
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import polars as pl
 
-from gradflip.experiments import Experiment, LazyExperiment, RandomExperiment, Settings
+from gradflip.experiments import (
+    AdversarialExperiment,
+    BallExperiment,
+    Experiment,
+    LazyExperiment,
+    RandomExperiment,
+    Settings,
+)
+from gradflip.report._adversarial_figures import adversarial_figure
+from gradflip.report._ball_figures import ball_figure
 from gradflip.report._figures import Figure, lazy_figure
 from gradflip.report._histograms import histogram_figure
 from gradflip.report._random_figures import random_figure
@@ -33,4 +42,8 @@ def draw(experiment: Experiment, table: pl.DataFrame, observations: pl.DataFrame
             return lazy_figure(experiment, table, settings)
         case RandomExperiment():
             return random_figure(experiment, table, observations, settings)
-    raise TypeError(f"experiment must be a LazyExperiment or a RandomExperiment, got {type(experiment).__name__}.")
+        case AdversarialExperiment():
+            return adversarial_figure(experiment, table, settings)
+        case BallExperiment():
+            return ball_figure(experiment, table, observations, settings)
+    raise TypeError(f"experiment must be of a family of gradflip.experiments, got {type(experiment).__name__}.")

@@ -17,6 +17,7 @@ from gradflip._errors import FileError
 from gradflip._version import __version__
 from gradflip.claims import Finding, find
 from gradflip.experiments import Experiment, LazyExperiment, Plan, Settings, folder_settings
+from gradflip.report._accuracy import ATTACK_NAMES
 from gradflip.report._chapter import Chapter
 from gradflip.report._chapters import CHAPTERS
 from gradflip.report._draw import draw
@@ -266,9 +267,13 @@ def _claims(runs: list[_Run]) -> list[dict[str, Any]]:
     ]
 
 
+_LETTERS = {"dim": "d", "width": "m", "C0": "C0", "scale": "c"}
+
+
 def _claimed(claim: Any) -> str:
     what = {
-        "exponent": "exponent in d",
+        "exponent": f"exponent in {_LETTERS[claim.over or 'dim']}",
+        "exponent-below": f"exponent in {_LETTERS[claim.over or 'dim']}",
         "grows-with-C0": "exponent in C0",
         "variation": "coefficient of variation",
         "same-probability": "difference from explicit networks",
@@ -278,12 +283,20 @@ def _claimed(claim: Any) -> str:
         "approaches": "fall of the distance to the limit",
         "falls": "fall of the Kolmogorov distance to the limit",
         "distance": "Kolmogorov distance to the limit",
+        "contour": "exponent of the 50 % contour",
+        "largest": "where it is largest",
+        "at-most-share": "share above the bound, less γ",
+        "above-share": "share above the bound, less γ",
     }[claim.kind]
+    if claim.kind == "contour":
+        what += f" ({ATTACK_NAMES[claim.column]})"
     if claim.value is None:
         return what
-    if claim.kind in ("grows-with-C0", "approaches", "falls"):
+    if claim.kind in ("grows-with-C0", "approaches", "falls", "above-share"):
         return f"{what} above {claim.value:g}"
-    if claim.kind == "below-limit":
+    if claim.kind == "at-most-share":
+        return f"{what} at most {claim.value:g}"
+    if claim.kind in ("below-limit", "exponent-below"):
         return f"{what} below {claim.value:g}"
     return f"{what} {claim.value:g} ± 0.1"
 

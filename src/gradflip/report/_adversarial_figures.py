@@ -1,0 +1,32 @@
+"""The figure of an experiment on adversarial training, by what it is drawn over."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from gradflip.experiments import AdversarialExperiment, Settings
+from gradflip.report._attacks_figure import attacks_figure
+from gradflip.report._figures import Figure
+from gradflip.report._heat_maps import heat_maps
+
+
+def adversarial_figure(experiment: AdversarialExperiment, table: pl.DataFrame, settings: Settings) -> Figure:
+    """The figure of an experiment on adversarial training.
+
+    Args:
+        experiment: Which.
+        table: Rows of a run that computed it.
+        settings: Those of the run.
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: If no network of the experiment was trained.
+    """
+    rows = experiment.select(table, settings)
+    if not len(rows):
+        raise ValueError(f"no network of {experiment.name} was trained; see the cells that failed for what happened.")
+    if experiment.drawn == "attacks":
+        return attacks_figure(experiment, rows, settings)
+    return heat_maps(experiment, rows, experiment.compared(table, settings), settings)

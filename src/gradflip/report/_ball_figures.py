@@ -1,0 +1,38 @@
+"""The figure of an experiment on the lazy ball, by its kind."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from gradflip.experiments import BallExperiment, Settings
+from gradflip.report._cone_figure import cone_figure
+from gradflip.report._figures import Figure
+from gradflip.report._lemmas_figure import lemmas_figure
+
+
+def ball_figure(
+    experiment: BallExperiment, table: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+) -> Figure:
+    """The figure of an experiment on the lazy ball.
+
+    Args:
+        experiment: Which.
+        table: Rows of a run that computed it.
+        observations: Its observations.
+        settings: Those of the run.
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: If nothing of the experiment was measured, or there is no figure of its kind.
+    """
+    rows = experiment.select(table, settings)
+    if not len(rows):
+        raise ValueError(f"nothing of {experiment.name} was measured; see the cells that failed for what happened.")
+    match experiment.kind:
+        case "lemmas":
+            return lemmas_figure(experiment.name, rows)
+        case "cone":
+            return cone_figure(experiment.name, rows, experiment.select(observations, settings))
+    raise ValueError(f"no figure is drawn of {experiment.kind!r}.")
