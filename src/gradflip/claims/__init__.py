@@ -9,6 +9,6 @@ from gradflip.claims._find import find
 from gradflip.claims._proportion import difference, wilson
 
 __all__ = [
-    "Claim", "Finding", "Interval", "Verdict", "clopper_pearson", "contour", "crossing", "difference", "exponent", "find", "judge",
-    "kolmogorov_margin", "mean", "two_sample_margin", "wilson",
+    "Claim", "Finding", "Interval", "Verdict", "clopper_pearson", "contour", "crossing", "difference", "exponent",
+    "find", "judge", "kolmogorov_margin", "mean", "two_sample_margin", "wilson",
 ]  # fmt: skip

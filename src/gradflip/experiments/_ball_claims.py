@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gradflip.claims import Claim
 
-FIXED = "x fixed"
 IN_BALL, IN_CONE, OUTSIDE = "in the ball", "in the cone only", "outside"
 """Where an iterate of training is: lines of the rows of Figure 1."""
-INDEPENDENT, GRADIENT, CHOSEN = "δ independent of W₀", "δ along the gradient", "δ chosen from W₀"
+FIXED = "x fixed"
+INDEPENDENT, GRADIENT, CHOSEN = "δ independent of W0", "δ along the gradient", "δ chosen from W0"
 """At which inputs neurons are counted: lines of the rows of Lemma 4.3."""
 
 _RISE = r"\sup_W |f(x; W)| - |f(x; W_0)|"

@@ -22,14 +22,14 @@ from gradflip.sweep import Measured
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
     """One training that leaves its ball and goes on: a row per iterate and scale, the picture as observations.
 
-    Columns of a row: `ball_kind dim width C0`; `line`, where the iterate W is; `steps` of SGD behind it, `scale` c; of c W the
-    `deviation`, sqrt(m) max_j |c w_j - w_(j,0)|, and `in_ball`; `cone_deviation`, the least of that over all scales, and
-    `in_cone`; `test_error`; means over the test images that W flips: `gradient_norm step perturbation relative`; and by
-    how much c step, perturbation and relative of c W differ from those of W at any image, relative to them: `step_off
-    perturbation_off relative_off`. Observations: points of the plane through the origin, W_0 and the last iterate, in
-    multiples of W_0 (`along`) and in displacements sqrt(m) max_j |.| (`across`): `what` is `"ball"`, the boundary of the
-    ball's section in order, or `"iterate"`, with `steps`, `in_ball`, `in_cone` of it and the share of W - W_0 that lies
-    `outside` of the plane.
+    Columns of a row: `ball_kind dim width C0`; `line`, where the iterate W is; `steps` of SGD behind it, `scale` c; of
+    c W the `deviation`, sqrt(m) max_j |c w_j - w_(j,0)|, and `in_ball`; `cone_deviation`, the least of that over all
+    scales, and `in_cone`; `test_error`; means over the test images that W flips: `gradient_norm step perturbation
+    relative`; and by how much c step, perturbation and relative of c W differ from those of W at any image, relative to
+    them: `step_off perturbation_off relative_off`. Observations: points of the plane through the origin, W_0 and the
+    last iterate, in multiples of W_0 (`along`) and in displacements sqrt(m) max_j |.| (`across`): `what` is `"ball"`,
+    the boundary of the ball's section in order, or `"iterate"`, with `steps`, `in_ball`, `in_cone` of it and the share
+    of W - W_0 that lies `outside` of the plane.
 
     Args:
         parameters: `data classes size width C0 scales`, and `stops`, the numbers of steps of the iterates.

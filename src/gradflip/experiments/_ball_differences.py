@@ -20,8 +20,8 @@ def largest_difference(
     """The largest |grad f(x + delta) - grad f(x)| found over |delta| <= reach: a lower estimate of the supremum.
 
     The difference is constant between switches of neurons, so the ascent follows a slope in which neurons switch
-    softly; what is reported is the difference itself, the largest over all iterates. Starts: along the gradient, against
-    it, and in random directions.
+    softly; what is reported is the difference itself, the largest over all iterates. Starts: along the gradient,
+    against it, and in random directions.
 
     Args:
         network: A relu network without biases.
@@ -38,8 +38,8 @@ def largest_difference(
     x = x.to(torch.float64)
     inputs = max(1, _BLOCK // (network.width * (starts + 2)))
     random = torch.randn(len(x), starts, network.dim, generator=draw, dtype=torch.float64)
-    parts = zip(x.split(inputs), random.split(inputs), strict=True)
-    return torch.cat([_climb(network, own, directions, reach, steps) for own, directions in parts])
+    blocks = [slice(i, i + inputs) for i in range(0, len(x), inputs)]
+    return torch.cat([_climb(network, x[block], random[block], reach, steps) for block in blocks])
 
 
 def _climb(network: TwoLayer, x: Tensor, random: Tensor, reach: float, steps: int) -> Tensor:
@@ -63,4 +63,5 @@ def _climb(network: TwoLayer, x: Tensor, random: Tensor, reach: float, steps: in
 
 def _of_length(vectors: Tensor, length: float) -> Tensor:
     sizes = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return length * vectors / sizes.clamp(min=1e-300)
+    scaled: Tensor = length * vectors / sizes.clamp(min=1e-300)
+    return scaled

@@ -211,4 +211,5 @@ def _moved(parameters: Row, seed: int, progress: Callable[[float], None]) -> lis
 def _sphere(count: int, dim: int, draw: torch.Generator) -> Tensor:
     """Inputs uniform on the unit sphere."""
     x = torch.randn(count, dim, generator=draw, dtype=torch.float64)
-    return x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    unit: Tensor = x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return unit

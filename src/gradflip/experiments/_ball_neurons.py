@@ -39,7 +39,8 @@ def in_slab(W: Float[Tensor, "m d"], x: Float[Tensor, "... d"], C0: float) -> In
         |{j : |w_j . x| <= C0 |x| / sqrt m}|.
     """
     half = C0 / math.sqrt(len(W)) * torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return ((x @ W.mT).abs() <= half).sum(dim=-1)
+    counts: Tensor = ((x @ W.mT).abs() <= half).sum(dim=-1)
+    return counts
 
 
 def crowding(W: Float[Tensor, "m d"], x: Float[Tensor, " d"], C0: float, reach: float) -> Float[Tensor, " d"]:
@@ -66,4 +67,5 @@ def crowding(W: Float[Tensor, "m d"], x: Float[Tensor, " d"], C0: float, reach: 
     Q, R = torch.linalg.qr(W[nearest].mT)
     y = torch.linalg.solve_triangular(R.mT, change[nearest, None], upper=False)[:, 0]
     count = int((y.square().cumsum(dim=0) <= reach**2).sum())
-    return Q[:, :count] @ y[:count]
+    delta: Tensor = Q[:, :count] @ y[:count]
+    return delta

@@ -109,7 +109,8 @@ class _Switches:
         """m^(-1/2) sum a_j w_j over the neurons on, the sure ones where they started."""
         on, ahead, aside, across = self._choice(h)
         top = self._top * on
-        return self._base + top @ self._rows + (top @ ahead) * self._unit - (top.abs() @ aside) * across
+        moved: Tensor = self._base + (top @ ahead) * self._unit - (top.abs() @ aside) * across
+        return moved + top @ self._rows
 
     def _attained(self, h: Tensor) -> TwoLayer:
         """The network of that choice, its sure neurons moved against what is left."""

@@ -22,8 +22,8 @@ def _parts(width: int, stops: tuple[int, ...], seeds: int, each: int) -> tuple[P
 WANG2022_FIG1 = BallExperiment(
     name="wang2022-fig1",
     title="The ball, its cone, and networks trained out of them",
-    question="What is said of every network in the lazy ball holds along every ray through it: when does training leave "
-    "the ball, when the cone, and do s*|g| and ρ stay the same along a ray?",
+    question="What is said of every network in the lazy ball holds along every ray through it: when does training "
+    "leave the ball, when the cone, and do s*|g| and ρ stay the same along a ray?",
     source="Wang, Ullah, Mianjy & Arora (2022), Figure 1 and “Beyond Lazy regime”",
     claims=CONE,
     kind="cone",

@@ -37,9 +37,8 @@ WANG2022_FIG4_LEFT = AdversarialExperiment(
         ),
         "standard": AdversarialGrid(
             _trainings((5, 7, 10, 14, 20, 28), 1000, 2**0.25, 1.2, 7.0),
-            Effort(seeds=3, images=4000, test_images=2200, max_epochs=10, min_steps=1000),
-            _compared(1000, 2**0.25, 0.1, 0.61),
-            Effort(seeds=3, images=2000, test_images=2200, max_epochs=15, min_steps=900),
+            Effort(seeds=3, images=2000, test_images=1000, max_epochs=15, min_steps=900),
+            _compared(1000, 2**0.5, 0.1, 0.61),
         ),
         "paper": AdversarialGrid(
             _trainings((5, 7, 10, 14, 20, 28), 1000, 2**0.125, 1.2, 7.0),

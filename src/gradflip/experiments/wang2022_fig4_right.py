@@ -29,7 +29,7 @@ WANG2022_FIG4_RIGHT = AdversarialExperiment(
         ),
         "standard": AdversarialGrid(
             _trainings((125, 250, 500, 1000, 2000, 4000), 2**0.25, 2.4),
-            Effort(seeds=3, images=4000, test_images=2200, max_epochs=10, min_steps=1000),
+            Effort(seeds=3, images=2000, test_images=1000, max_epochs=15, min_steps=900),
         ),
         "paper": AdversarialGrid(
             _trainings((125, 250, 500, 1000, 2000, 4000, 8000, 16_000), 2**0.125, 1.7),

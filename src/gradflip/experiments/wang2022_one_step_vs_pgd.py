@@ -28,7 +28,7 @@ WANG2022_ONE_STEP_VS_PGD = AdversarialExperiment(
         ),
         "standard": AdversarialGrid(
             _trainings(0.3, (10.0, 40.0, FREE), 2**0.5),
-            Effort(seeds=3, images=4000, test_images=2200, max_epochs=30, min_steps=1000),
+            Effort(seeds=3, images=2000, test_images=1000, max_epochs=30, min_steps=1000),
         ),
         "paper": AdversarialGrid(
             _trainings(0.3, (10.0, 40.0, FREE), 2**0.125),

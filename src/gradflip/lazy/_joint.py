@@ -15,8 +15,7 @@ from gradflip.lazy._ball import LazyBall
 from gradflip.lazy._certificate import check_counts, checked, within
 from gradflip.lazy._descent import Lift
 from gradflip.lazy._lines import JointLift, highest_jointly_certain
-from gradflip.lazy._rounding import _gamma as gamma
-from gradflip.lazy._rounding import highest_certain, norm_up
+from gradflip.lazy._rounding import gamma, highest_certain, norm_up
 
 if TYPE_CHECKING:
     import polars as pl

@@ -22,10 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip.lazy._ball import LazyBall, rows
-from gradflip.lazy._rounding import RADIUS_SLACK, norm_up, row_norms_up
-from gradflip.lazy._rounding import _TINY as TINY
-from gradflip.lazy._rounding import _UNIT as UNIT
-from gradflip.lazy._rounding import _gamma as gamma
+from gradflip.lazy._rounding import RADIUS_SLACK, TINY, UNIT, certain_radii, gamma, norm_up, row_norms_up
 from gradflip.networks import TwoLayer
 
 _HELD = 2**22  # pre-activations held at once
@@ -220,7 +217,8 @@ def highest_jointly_certain(
     weight = (weights * length).sum(dim=1) * (1 + gamma(count + 4))
     inner, pulled, error = (x.new_zeros(len(x)) for _ in range(3))
     size = max(1, _HELD // (len(x) * count))
-    sizes, reaches, trained = row_norms_up(network0), certain_radii(network0, radius), rows(network0)
+    sizes, trained = row_norms_up(network0), rows(network0)
+    reaches = certain_radii(network0, radius, sizes)
     for j in range(0, width, size):
         block = slice(j, j + size)
         W, a = trained[block], network0.a[block].to(torch.float64)
@@ -248,10 +246,3 @@ def highest_jointly_certain(
 def _magnitude(network: TwoLayer, sizes: Tensor, reaches: Tensor) -> Tensor:
     """sum_j |a_j| (|w_j| + 2 r_j): what the sums over neurons are made of, for one point of length and weight 1."""
     return (network.a.to(torch.float64).abs() * (sizes + 2 * reaches)).sum()
-
-
-def certain_radii(network, radius):
-    sizes = row_norms_up(network)
-    terms = network.dim + 2
-    radii = radius * (1 + RADIUS_SLACK) + (gamma(terms) + 16 * UNIT) * (sizes + radius)
-    return radii * (1 + 8 * UNIT)

@@ -21,8 +21,9 @@ from gradflip.networks import TwoLayer
 RADIUS_SLACK = 1e-5
 """The ball certified is larger by this share: a W projected in floating point lies outside by rounding (spec 4.2)."""
 
-_UNIT = 2.0**-53
-_TINY = 2.0**-1000  # far above what products of two numbers lose where they underflow, flushed to zero or not
+UNIT = 2.0**-53
+"""u, the rounding of one operation in float64."""
+TINY = 2.0**-1000  # far above what products of two numbers lose where they underflow, flushed to zero or not
 _ULPS = 8  # error of sigma as computed, in units of |sigma(v)| + L |v|: the libraries' functions have at most 4
 
 
@@ -63,22 +64,36 @@ def highest_certain(network0: TwoLayer, radius: float, x: Tensor, y: Tensor) -> 
     width, terms = network.width, network.dim + 2
     length = norm_up(extended(network, x))
     sizes = row_norms_up(network)
-    radii = radius * (1 + RADIUS_SLACK) + (_gamma(terms) + 16 * _UNIT) * (sizes + radius)
-    radii = radii * (1 + 8 * _UNIT)
-    total = highest_sums(network, x, y, length, radii, widening=terms * _TINY)
+    radii = certain_radii(network, radius, sizes)
+    total = highest_sums(network, x, y, length, radii, widening=terms * TINY)
 
     top = network.a.to(torch.float64).abs()
     at_zero = abs(float(sigma(torch.zeros((), dtype=torch.float64))))
     # sum_j |a_j| (|sigma(v_j)| + L |v_j|), at most; this and the errors themselves are small enough for a generous 1.1
     steep = 2 * sigma.lipschitz * (top * (sizes + radii)).sum()
-    magnitude = at_zero * top.sum() + steep * (length + terms * _TINY)
-    error = 1.1 * ((_gamma(width + 2) + _ULPS * _UNIT) * magnitude + sigma.tolerance * top.sum() + width * _TINY)
+    magnitude = at_zero * top.sum() + steep * (length + terms * TINY)
+    error = 1.1 * ((gamma(width + 2) + _ULPS * UNIT) * magnitude + sigma.tolerance * top.sum() + width * TINY)
 
     root, c = math.sqrt(width), network.output_bias or 0.0
     value = total / root
-    error = error / root + 8 * _UNIT * (value.abs() + abs(c)) + _TINY
+    error = error / root + 8 * UNIT * (value.abs() + abs(c)) + TINY
     bound = value + y * c + 1.1 * error
     return bound.nan_to_num(nan=math.inf, posinf=math.inf, neginf=math.inf).to(device)
+
+
+def certain_radii(network: TwoLayer, radius: float, sizes: Tensor) -> Float[Tensor, " m"]:
+    """How far each neuron may be thought to move, so that its pre-activations as computed are exact ones.
+
+    Args:
+        network: A network.
+        radius: Of the ball.
+        sizes: |w_j|, as `row_norms_up` gives them.
+
+    Returns:
+        radius (1 + 1e-5) and what rounding of w_j . x and of u_j +- r |x| amounts to.
+    """
+    radii = radius * (1 + RADIUS_SLACK) + (gamma(network.dim + 2) + 16 * UNIT) * (sizes + radius)
+    return radii * (1 + 8 * UNIT)
 
 
 def norm_up(rows: Tensor) -> Float[Tensor, " n"]:
@@ -97,7 +112,7 @@ def norm_up(rows: Tensor) -> Float[Tensor, " n"]:
     largest = rows.abs().amax(dim=1)
     scale = 2.0 ** torch.frexp(largest).exponent.clamp(-1000, 1000).to(torch.float64)
     size = torch.linalg.vector_norm(rows / scale[:, None], dim=1)
-    up = scale * size * (1 + 2 * _gamma(rows.shape[1] + 8)) + _TINY
+    up = scale * size * (1 + 2 * gamma(rows.shape[1] + 8)) + TINY
     return torch.where(largest > 0, up, 0.0)
 
 
@@ -120,6 +135,13 @@ def row_norms_up(network: TwoLayer) -> Float[Tensor, " m"]:
     return torch.cat(blocks)
 
 
-def _gamma(count: int) -> float:
-    """gamma_n = n u / (1 - n u), rounded up."""
-    return count * _UNIT / (1 - count * _UNIT) * (1 + 4 * _UNIT)
+def gamma(count: int) -> float:
+    """gamma_n = n u / (1 - n u), rounded up.
+
+    Args:
+        count: n, how many operations.
+
+    Returns:
+        The relative error that they can amount to.
+    """
+    return count * UNIT / (1 - count * UNIT) * (1 + 4 * UNIT)

@@ -115,7 +115,7 @@ _BALLS = (
     Column("width", "m", _size),
     Column("C0", "C0", _general),
     Column("seed", "seed"),
-    Column("rise", "sup |f| - |f(W₀)|"),
+    Column("rise", "sup |f| - |f(W0)|"),
     Column("rise_share", "most, by C0"),
     Column("supremum", "largest |f|"),
     Column("minimum", "least |∇f|"),
@@ -131,7 +131,7 @@ _TRAINED = (
     Column("steps", "steps", _size),
     Column("deviation", "deviation"),
     Column("test_error", "test error", _share),
-    Column("gradient_start", "|∇f(W₀)|"),
+    Column("gradient_start", "|∇f(W0)|"),
     Column("gradient", "|∇f|"),
     Column("difference", "change of ∇f"),
 )
@@ -181,8 +181,8 @@ _LEMMAS = (
     ),
     (
         ("fixed", "moved"), "Neurons that can change sign", _SLABS,
-        r"The number of neurons with $|w_{j,0} \cdot x| \le C_0 |x| / \sqrt{m}$ against the bound of Lemma 4.3, and how "
-        "many draws were above it.",
+        r"The number of neurons with $|w_{j,0} \cdot x| \le C_0 |x| / \sqrt{m}$ against the bound of Lemma 4.3, and "
+        "how many draws were above it.",
     ),
 )  # fmt: skip
 
@@ -199,9 +199,9 @@ def _listings(plan: Plan, table: pl.DataFrame) -> list[Listing]:
                 found += _listing(title, note, columns, own)
         if experiment.kind == "cone":
             note = (
-                r"A row per iterate $W$ and scale $c$. Deviation is $\sqrt{m} \max_j |c w_j - w_{j,0}|$, the distance of "
-                "the ray its minimum over c. The last columns: the largest relative difference from the same of W at any "
-                "test image."
+                r"A row per iterate $W$ and scale $c$. Deviation is $\sqrt{m} \max_j |c w_j - w_{j,0}|$, the distance "
+                "of the ray its minimum over c. The last columns: the largest relative difference from the same of W "
+                "at any test image."
             )
             found += _listing("Every iterate and its multiples", note, _CONE, rows)
     return found

@@ -12,7 +12,7 @@ from gradflip.report._random_marks import heading, log_axis, powers
 _WHERE = {IN_BALL: COLORS[0], IN_CONE: COLORS[2], OUTSIDE: COLORS[1]}
 _QUANTITIES = {"gradient_norm": "|g|", "step": "s*", "perturbation": "s*|g|"}
 _MULTIPLES = (0.25, 0.5, 0.75, 1.25, 1.5)  # of the last iterate in the ball: in the cone, far from the ball
-_END = 1.6  # of W₀: how far the cone is drawn
+_END = 1.6  # of W0: how far the cone is drawn
 
 
 def cone_figure(name: str, rows: pl.DataFrame, observations: pl.DataFrame) -> Figure:
@@ -34,18 +34,17 @@ def cone_figure(name: str, rows: pl.DataFrame, observations: pl.DataFrame) -> Fi
     steepest = max(abs(t) / s for s, t in ball.select("along", "across").iter_rows())
     lowest = min(t / s for s, t in ball.select("along", "across").iter_rows())
     highest = max(t / s for s, t in ball.select("along", "across").iter_rows())
-    wedge = pl.DataFrame({
-        "what": ["cone"] * 3, "place": [0, 1, 2], "along": [0.0, _END, _END], "across": [0.0, lowest * _END, highest * _END],
-    })  # fmt: skip
+    corners = [("cone", 0, 0.0, 0.0), ("cone", 1, _END, lowest * _END), ("cone", 2, _END, highest * _END)]
+    wedge = pl.DataFrame(corners, schema=ball.schema, orient="row")
     tallest = 1.15 * max(steepest * _END, *map(abs, iterates["across"].to_list()))
     C0 = float(rows["C0"][0])
     near = _near(ball, wedge, iterates)
     panels = (
         _plane(
             "whole", (wedge, ball), (iterates, multiples), [0.0, _END], [-tallest, tallest],
-            heading("the plane through 0, W₀ and the last iterate", "dark: the ball; light: its cone"),
+            heading("the plane through 0, W0 and the last iterate", "dark: the ball; light: its cone"),
         ),
-        _plane("near", (wedge, ball), (iterates,), *near, heading("the same near W₀", f"C0 = {C0:g}")),
+        _plane("near", (wedge, ball), (iterates,), *near, heading("the same near W0", f"C0 = {C0:g}")),
         _invariants(rows),
     )  # fmt: skip
     numbers = pl.concat([wedge, ball, iterates, multiples], how="diagonal_relaxed")
@@ -62,7 +61,7 @@ def _located(iterates: pl.DataFrame) -> pl.DataFrame:
 
 
 def _multiples(iterates: pl.DataFrame) -> pl.DataFrame:
-    """c W of the last iterate in the ball; nothing if it is W_0."""
+    """The last iterate in the ball times c; nothing if it is W_0."""
     last = iterates.filter(pl.col("curve") == IN_BALL, pl.col("steps") > 0).tail(1)
     return pl.concat([
         iterates.clear(),
@@ -94,9 +93,9 @@ def _plane(
     title: alt.TitleParams,
 ) -> Drawn:
     wedge, ball = areas
-    x = alt.X("along:Q", title="multiple of W₀", scale=alt.Scale(domain=across, nice=False))
+    x = alt.X("along:Q", title="multiple of W0", scale=alt.Scale(domain=across, nice=False))
     x = x.axis(grid=False, tickCount=5)
-    y = alt.Y("across:Q", title="displacement, √m maxⱼ|·|", scale=alt.Scale(domain=upright, nice=False))
+    y = alt.Y("across:Q", title="displacement, √m max |·|", scale=alt.Scale(domain=upright, nice=False))
     y = y.axis(gridOpacity=0.4, tickCount=6)
     chosen = alt.selection_point(name=f"chosen_{name}", fields=["curve"], bind="legend")
     legend = alt.Legend(orient="bottom", columns=3, symbolType="circle", symbolOpacity=1)
@@ -108,7 +107,7 @@ def _plane(
         alt.Tooltip("steps:Q", title="steps of SGD", format=","),
         alt.Tooltip("scale:Q", title="times", format="~g"),
         alt.Tooltip("across:Q", title="displacement in the plane", format=".3g"),
-        alt.Tooltip("outside:Q", title="share of W - W₀ outside of the plane", format=".0%"),
+        alt.Tooltip("outside:Q", title="share of W - W0 outside of the plane", format=".0%"),
     ]
 
     def filled(corners: pl.DataFrame, fill: str, opacity: float) -> alt.Chart:
@@ -169,10 +168,10 @@ def _caption(rows: pl.DataFrame, iterates: pl.DataFrame, seed: int) -> str:
     steps = [f"{count:,}" for count in iterates["steps"].to_list()]
     inside = int((iterates["curve"] == IN_BALL).sum())
     return (
-        f"A relu network without biases, d = {first['dim']}, m = {first['width']:,}, C0 = {first['C0']:g}, trained by SGD "
-        f"on images of norm 1 beyond its ball; iterates after {', '.join(steps)} steps (seed {seed}), {inside} of them "
-        "in the ball. The ball's section by the plane is exact, an intersection of one ellipse per neuron, and its cone "
-        "is what the origin sees of it; the iterates before the last lie outside of the plane and are drawn where they "
-        "project to, coloured by where they are. Green: multiples of the last iterate in the ball. Right: what flips "
-        "the test images along the ray of the last iterate, as long in |x(s) - x| at every scale c."
+        f"A relu network without biases, d = {first['dim']}, m = {first['width']:,}, C0 = {first['C0']:g}, trained by "
+        f"SGD on images of norm 1 beyond its ball; iterates after {', '.join(steps)} steps (seed {seed}), {inside} of "
+        "them in the ball. The ball's section by the plane is exact, an intersection of an ellipse per neuron, and its "
+        "cone is what the origin sees of it; iterates before the last lie outside of the plane and are drawn where "
+        "they project to, coloured by where they are. Green: multiples of the last iterate in the ball. Right: what "
+        "flips the test images along the ray of the last iterate, as long in |x(s) - x| at every scale c."
     )

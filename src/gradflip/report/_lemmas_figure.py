@@ -71,14 +71,14 @@ def _rise(rows: pl.DataFrame) -> _Panel | None:
     theory = _lines("dim", own["dim"].to_list(), {law: (half, 0.0) for law, half in laws})
     largest = float(rows["rise_share"].max())  # type: ignore[arg-type]
     return _Panel(
-        "rise", "dim", "sup |f| - |f(x; W₀)| over the ball", "Lemma 4.1: what the ball adds to |f|",
+        "rise", "dim", "sup |f| - |f(x; W0)| over the ball", "Lemma 4.1: what the ball adds to |f|",
         f"exact; dashed: C0/2; at no input above {largest:.2f} C0", numbers, theory,
     )  # fmt: skip
 
 
 def _gradients(rows: pl.DataFrame) -> _Panel | None:
     parts = [
-        _means(_over(rows, "start", "dim"), "gradient0", "at W₀", "dim"),
+        _means(_over(rows, "start", "dim"), "gradient0", "at W0", "dim"),
         _means(_largest_C0(_over(rows, "trained", "dim")), "gradient", "trained, C0 = {}", "dim"),
         _means(_over(rows, "ball", "dim"), "minimum", "least, C0 = {}", "dim"),
     ]
@@ -87,14 +87,14 @@ def _gradients(rows: pl.DataFrame) -> _Panel | None:
         return None
     theory = _lines("dim", numbers["dim"].to_list(), {"√(d/2)": (math.sqrt(0.5), 0.5)})
     return _Panel(
-        "gradient", "dim", "|∇f|", "Lemma 4.2: the gradient norm", "dashed: √(d/2); least: over the ball", numbers,
-        theory,
+        "gradient", "dim", "gradient norm |g|", "Lemma 4.2: the gradient norm", "dashed: √(d/2); least: over the ball",
+        numbers, theory,
     )  # fmt: skip
 
 
 def _differences(rows: pl.DataFrame) -> _Panel | None:
     parts = [
-        _means(_over(rows, "start", "dim"), "difference0", "at W₀", "dim"),
+        _means(_over(rows, "start", "dim"), "difference0", "at W0", "dim"),
         _means(_over(rows, "trained", "dim"), "difference", "trained, C0 = {}", "dim"),
     ]
     numbers = pl.concat(parts)
@@ -103,7 +103,7 @@ def _differences(rows: pl.DataFrame) -> _Panel | None:
     theory = _lines("dim", numbers["dim"].to_list(), {"√(d/2)": (math.sqrt(0.5), 0.5)})
     constant = rows["constant"].drop_nulls()[0]
     return _Panel(
-        "difference", "dim", "|∇f(x + δ) - ∇f(x)|", "Lemma 4.4: how much the gradient changes",
+        "difference", "dim", "|g(x + δ) - g(x)|", "Lemma 4.4: how much the gradient changes",
         f"|δ| ≤ {constant:g}/√d, most found; dashed: √(d/2)", numbers, theory,
     )  # fmt: skip
 
@@ -159,9 +159,9 @@ def _means(rows: pl.DataFrame, column: str, curve: str | None, over: str) -> pl.
         names = [curve.replace("{}", f"{C0:g}") if C0 is not None else curve for C0 in rows["C0"].to_list()]
         rows = rows.with_columns(pl.Series("named", names)).sort("C0", over)
     mean, std = pl.col(column).mean(), pl.col(column).std().fill_null(0.0)
-    return rows.group_by("named", over, maintain_order=True).agg(
-        mean.alias("mean"), (mean - std).alias("low"), (mean + std).alias("high"), pl.len().cast(pl.Int64).alias("seeds")
-    ).rename({"named": "curve"}).with_columns(pl.col(over).cast(pl.Int64)).drop_nulls("mean")  # fmt: skip
+    spread = {"mean": mean, "low": mean - std, "high": mean + std, "seeds": pl.len().cast(pl.Int64)}
+    found = rows.group_by("named", over, maintain_order=True).agg(**spread)
+    return found.rename({"named": "curve"}).with_columns(pl.col(over).cast(pl.Int64)).drop_nulls("mean")
 
 
 def _lines(over: str, places: Sequence[int], laws: Mapping[str, tuple[float, float]]) -> pl.DataFrame:
@@ -192,9 +192,8 @@ def _drawn(panel: _Panel) -> Drawn:
 
     legend = alt.Legend(orient="bottom", columns=2 if len(curves) > 3 or len(max(curves, key=len)) > 12 else 3,
                         symbolType="circle", symbolOpacity=1, labelLimit=230)  # fmt: skip
-    color = alt.Color("curve:N", title="", sort=curves, legend=legend).scale(
-        domain=curves, range=[COLORS[i % len(COLORS)] for i in range(len(curves))]
-    )
+    hues = alt.Scale(domain=curves, range=[COLORS[i % len(COLORS)] for i in range(len(curves))])
+    color = alt.Color("curve:N", title="", sort=curves, legend=legend, scale=hues)
     drawn = numbers.with_columns(pl.max_horizontal("low", pl.lit(floor)).alias("bottom"))
     chosen = alt.selection_point(name=f"chosen_{panel.name}", fields=["curve"], bind="legend")
     faint = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
@@ -212,6 +211,8 @@ def _drawn(panel: _Panel) -> Drawn:
         opacity=alt.when(chosen).then(alt.value(0.18)).otherwise(alt.value(0.02)),
     )  # fmt: skip
     laws = alt.Chart(panel.theory).mark_line(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5)
+    if set(panel.theory["law"].to_list()) <= set(curves):  # a law for each curve
+        laws = laws.encode(color=alt.Color("law:N", scale=hues, legend=None), opacity=alt.value(0.7))
     return alt.layer(
         band,
         laws.encode(x=x, y=y("mean"), detail="law:N"),
@@ -227,25 +228,29 @@ def _caption(rows: pl.DataFrame) -> str:
         seeds = own["seed"].n_unique()
         parts.append(
             f"relu networks without biases, m = {listed(own['width'].to_list())} in the panels over d, mean over "
-            f"{seeds} seed{'s' if seeds > 1 else ''} of means over inputs uniform on the sphere (trained networks: over "
-            "test images), bands one standard deviation. The supremum of |f| over the ball is exact; the least gradient "
-            "norm is that of a network in the ball, and no network of it has less than "
-            f"{_tightness(own)} of what the ball takes away beyond it; where it is 0 nothing is drawn. Lemma 4.4 is a "
-            "supremum over δ that was searched: what is drawn bounds it from below."
+            f"{seeds} seed{'s' if seeds > 1 else ''} of means over inputs uniform on the sphere (trained networks: "
+            "over test images), bands one standard deviation. The supremum of |f| over the ball is exact. The least "
+            "gradient norm is that of a network in the ball, and none has one lower by more than "
+            f"{_tightness(own)} of the fall from W0; where it is 0 nothing is drawn. Lemma 4.4 is a supremum over δ "
+            "that was searched: what is drawn bounds it from below."
         )
     counted = rows.filter(pl.col("part") == "fixed")
     if len(counted):
         parts.append(
-            f"Lemma 4.3 at x: mean of {counted['draws'].min():,} draws; its bound holds with probability 1 - γ for an "
-            "input fixed before W₀ is drawn."
+            f"Lemma 4.3 at x: mean of {_fewest(counted)} draws; its bound holds with probability 1 - γ for an input "
+            "fixed before W0 is drawn."
         )
     moved = rows.filter(pl.col("part") == "moved")
     if len(moved):
         parts.append(
-            f"At x + δ, {moved['draws'].min():,} initialisations each: with δ drawn apart from W₀, along the gradient, "
-            "and chosen from W₀ to bring as many neurons as it can to where they change sign."
+            f"At x + δ, {_fewest(moved)} initialisations each: with δ drawn apart from W0, along the gradient, and "
+            "chosen from W0 to bring as many neurons as it can to where they change sign."
         )
     return " ".join(parts)
+
+
+def _fewest(rows: pl.DataFrame) -> str:
+    return f"{int(min(rows['draws'].to_list())):,}"
 
 
 def _tightness(rows: pl.DataFrame) -> str:
