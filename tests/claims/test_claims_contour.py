@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradflip.claims import Claim, Verdict, contour, crossing, find
+from gradflip.claims import Claim, Verdict, contour, crossing, find, ratios
 
 CONTOUR = Claim("contour", "acc", "c", -0.5, "tests", along="epsilon", over="dim")
 GAP = Claim("largest", "gap", "g", None, "tests", along="epsilon")
@@ -32,9 +32,7 @@ def test_a_crossing_is_where_the_line_in_the_logarithm_is_one_half(x, ratio, hig
     place = crossing([(x, high), (x * ratio, low)])
     share = (high - 0.5) / (high - low)
     assert place == pytest.approx(x * ratio**share, rel=1e-9)
-    assert crossing([(x * ratio, high), (x, low)]) == pytest.approx(
-        x * ratio ** (1 - share), rel=1e-9
-    )
+    assert crossing([(x * ratio, high), (x, low)]) == pytest.approx(x * ratio ** (1 - share), rel=1e-9)
 
 
 def test_the_first_crossing_counts_and_none_is_none():
@@ -81,3 +79,32 @@ def test_a_gap_is_taken_where_its_mean_over_seeds_is_largest():
     assert finding.found.estimate == pytest.approx(0.4)
     assert finding.found.low < 0.4 < finding.found.high
     assert finding.verdict is None
+
+
+def bracketed(upper, lower, seeds=3):
+    """Accuracies that fall, linearly in log epsilon, through 3/4 at these places."""
+    rows = []
+    for seed in range(seeds):
+        for epsilon in np.geomspace(1e-2, 1e2, 81):
+            below, above = (
+                min(1.0, max(0.0, 0.75 - 0.3 * math.log(epsilon / (place * 1.1**seed)))) for place in (lower, upper)
+            )
+            rows.append({"seed": seed, "line": "a", "epsilon": float(epsilon), "found": below, "proved": above})
+    return pl.DataFrame(rows)
+
+
+@pytest.mark.parametrize(("upper", "verdict"), [(1.2, Verdict.HOLDS), (1.8, Verdict.FAILS)])
+def test_a_bracket_is_the_ratio_of_where_both_curves_cross(upper, verdict):
+    rows = bracketed(upper, 1.0)
+    claim = Claim("bracket", "found", "r", 1.5, "tests", along="epsilon", above="proved", level=0.75)
+    (finding,) = find(claim, rows, "line")
+    assert finding.found.estimate == pytest.approx(upper, rel=1e-6)
+    assert finding.verdict is verdict
+    assert ratios(rows, below="found", above="proved", along="epsilon", level=0.75) == pytest.approx([upper] * 3)
+
+
+def test_a_bracket_that_is_open_on_one_side_is_none():
+    rows = bracketed(1.2, 1.0).with_columns(pl.lit(0.9).alias("proved"))
+    assert ratios(rows, below="found", above="proved", along="epsilon", level=0.75) == []
+    claim = Claim("bracket", "found", "r", 1.5, "tests", along="epsilon", above="proved", level=0.75)
+    assert find(claim, rows, "line") == []

@@ -15,7 +15,7 @@ def _parts(
     for size in sizes:
         for C0 in C0s:
             scale = 2**0.5 * (C0 / 2 + 0.7) / size
-            epsilons = lattice(0.14 * scale, 1.15 * scale, 0.1, step)
+            epsilons = lattice(0.14 * scale, 1.4 * scale, 0.1, step)
             name = f"d = {size**2}, C0 = {C0:g}" + (f", m = {width}" if width != 1000 else "")
             parts.append(_part(name, size, width, C0, epsilons, images, points, epochs, seeds))
     return tuple(parts)
@@ -48,7 +48,7 @@ BALL_CERTIFIED = BallExperiment(
     shown={"size": "image sizes", "width": "widths m", "C0": "C0", "epsilons": "epsilon", "test_images": "points"},
     parts={
         "quick": _parts((10,), 1000, (1.0, 5.0, 10.0), 2**0.5, 300, 60, 20, 2),
-        "standard": _parts((5, 10, 20, 28), 1000, (1.0, 2.0, 5.0, 10.0, 20.0), 2**0.5, 2000, 500, 6, 3)
+        "standard": _parts((5, 10, 20, 28), 1000, (1.0, 2.0, 5.0, 10.0, 20.0), 2**0.5, 1000, 300, 8, 3)
         + (_part("d = 784, C0 = 10, m = 10000", 28, 10_000, 10.0, (0.1, 0.2, 0.3), 1000, 300, 5, 1),),
         "paper": _parts((5, 10, 20, 28), 1000, (1.0, 2.0, 5.0, 10.0, 20.0), 2**0.25, 12_700, 2200, 30, 5)
         + _parts((28,), 10_000, (1.0, 5.0, 10.0), 2**0.25, 12_700, 2200, 30, 3),

@@ -180,7 +180,8 @@ def _numbers(groups: Tensor | None, n: int) -> Tensor:
         return torch.zeros(n, dtype=torch.int64)
     if groups.shape != (n,) or groups.is_floating_point() or int(groups.min()) < 0:
         raise UsageError(f"groups must have one number 0, 1, ... per point, {n}, got shape {tuple(groups.shape)}.")
-    return torch.unique(groups.to(torch.int64), return_inverse=True)[1]
+    _, numbers = torch.unique(groups.to(torch.int64), return_inverse=True)
+    return torch.as_tensor(numbers)
 
 
 def _by_size(numbers: Tensor) -> list[Tensor]:
@@ -225,7 +226,8 @@ def _search(
 
 def _ray_starts(lift: JointLift, x: Tensor, y: Tensor, epsilon: float) -> Tensor:
     g = lift.network.gradient(x.flatten(0, 1)).to(lift.dtype).view_as(x)
-    return -epsilon * y[:, :, None] * g / torch.linalg.vector_norm(g, dim=2, keepdim=True).clamp(min=_NONE)
+    rays: Tensor = -epsilon * y[:, :, None] * g / torch.linalg.vector_norm(g, dim=2, keepdim=True).clamp(min=_NONE)
+    return rays
 
 
 def _balanced(y: Tensor) -> Tensor:
@@ -240,10 +242,8 @@ def _balanced(y: Tensor) -> Tensor:
 def _deepest(lift: Lift, x: Tensor, y: Tensor) -> Tensor:
     """How wrong about each point a network of the ball can be at most, max -y f, and a little at least."""
     flat, labels = x.flatten(0, 1), -y.flatten()
-    values = [
-        lift(part, own, last=True)[0].clone()
-        for part, own in zip(flat.split(lift.rows), labels.split(lift.rows), strict=True)
-    ]
+    parts = zip(torch.split(flat, lift.rows), torch.split(labels, lift.rows), strict=True)
+    values = [lift(part, own, last=True)[0].clone() for part, own in parts]
     return torch.cat(values).view_as(y).clamp(min=lift.noise)
 
 
@@ -268,8 +268,9 @@ def _towards_many(weights: Tensor, g: Tensor, deepest: Tensor, rate: float) -> T
 def _prove(
     ball: LazyBall, x: Tensor, y: Tensor, epsilon: float, groups: Tensor, weights: Tensor, perturbed: Tensor
 ) -> JointCertificate:
-    """The certificate of perturbed points and weights, however they were found."""
-    network = ball.network0
+    """The certificate of perturbed points and weights, however they were found; on the CPU, as `highest_certain`."""
+    network = ball.network0.to(device="cpu")
+    x, y, groups, weights, perturbed = (part.cpu() for part in (x, y, groups, weights, perturbed))
     lowest = -highest_certain(network, ball.radius, perturbed, -y)
     lowest = torch.where(norm_up(perturbed - x) <= epsilon, lowest, -math.inf)  # a point too far away may be wrong
     bound = torch.full((int(groups.max()) + 1,), math.inf, dtype=torch.float64)

@@ -107,10 +107,12 @@ def pull_norms(pulls: Tensor, x: Tensor) -> Tensor:
     Shape:
         pulls `(groups, points, neurons)`, x `(groups, points, k)`, result `(groups, neurons)`.
     """
+    norms: Tensor
     if x.shape[1] > _SMALL:
-        return torch.linalg.vector_norm(pulls.mT @ x, dim=2)
-    squares = (pulls * ((x @ x.mT) @ pulls)).sum(dim=1)
-    return squares.clamp(min=_NO_PULL**2).sqrt()
+        norms = torch.linalg.vector_norm(pulls.mT @ x, dim=2)
+    else:
+        norms = (pulls * ((x @ x.mT) @ pulls)).sum(dim=1).clamp(min=_NO_PULL**2).sqrt()
+    return norms
 
 
 def _along(pulls: Tensor, x: Tensor, gram: Tensor | None) -> tuple[Tensor, Tensor]:

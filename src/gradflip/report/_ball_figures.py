@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from gradflip.experiments import BallExperiment, Settings
+from gradflip.report._certified_figure import certified_figure
 from gradflip.report._cone_figure import cone_figure
 from gradflip.report._figures import Figure
 from gradflip.report._lemmas_figure import lemmas_figure
@@ -25,14 +26,15 @@ def ball_figure(
         A figure.
 
     Raises:
-        ValueError: If nothing of the experiment was measured, or there is no figure of its kind.
+        ValueError: If nothing of the experiment was measured.
     """
     rows = experiment.select(table, settings)
     if not len(rows):
         raise ValueError(f"nothing of {experiment.name} was measured; see the cells that failed for what happened.")
     match experiment.kind:
+        case "certified":
+            return certified_figure(experiment.name, rows)
         case "lemmas":
             return lemmas_figure(experiment.name, rows)
         case "cone":
             return cone_figure(experiment.name, rows, experiment.select(observations, settings))
-    raise ValueError(f"no figure is drawn of {experiment.kind!r}.")

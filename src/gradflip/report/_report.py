@@ -282,6 +282,7 @@ def _claimed(claim: Any) -> str:
         "below-limit": "difference from the limit",
         "approaches": "fall of the distance to the limit",
         "falls": "fall of the Kolmogorov distance to the limit",
+        "bracket": f"ratio of the budgets at {claim.level:.0%}",
         "distance": "Kolmogorov distance to the limit",
         "contour": "exponent of the 50 % contour",
         "largest": "where it is largest",
@@ -292,6 +293,8 @@ def _claimed(claim: Any) -> str:
         what += f" ({ATTACK_NAMES[claim.column]})"
     if claim.value is None:
         return what
+    if claim.kind == "bracket":
+        return f"{what} at most {claim.value:g}"
     if claim.kind in ("grows-with-C0", "approaches", "falls", "above-share"):
         return f"{what} above {claim.value:g}"
     if claim.kind == "at-most-share":
