@@ -1,6 +1,6 @@
 """How many points does no network of the ball get right, how tight is the budget found, and what does the search cost?
 
-    python benchmarks/bench_certify.py [--small] [--inits 10] [--points 200] [--data mnist] [--json FILE]
+    python benchmarks/bench_certify.py [--quick] [--inits 10] [--points 200] [--data mnist] [--json FILE]
 
 Test images of two classes at norm 1, d = 784, m = 10^4, no bias, the ball of C0 = 10 and of C0 = 1 around several
 initialisations. Flip budgets against (C0/2 + y f(x; W_0)) / sqrt(d/2); shares certified at budgets of k / sqrt(d); a
@@ -140,7 +140,7 @@ def attacked(x: Tensor, y: Tensor, width: int) -> dict[str, object]:
 def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--inits", type=int, default=10)
     parser.add_argument("--points", type=int, default=200)
     parser.add_argument("--attacked", type=int, default=1000, help="points to attack by networks chosen to save them")
@@ -149,9 +149,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    if given.small:
+    if given.quick:
         given.inits, given.points, given.attacked, given.repeats = 2, 20, 10, 1
-    size, width = (8, 500) if given.small else (28, 10_000)
+    size, width = (8, 500) if given.quick else (28, 10_000)
     x, y = images(given.data, size, given.points, seed=0)
     results: dict[str, object] = {"search / products": cost(x, y, width, given.repeats)}
     for C0 in BUDGETS:

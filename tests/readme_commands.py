@@ -18,6 +18,8 @@ SMALL = {
     "bench_train.py": ["--quick"],
     "bench_random.py": ["--quick"],
     "bench_adversarial.py": ["--quick", "--data", "digits"],
+    "bench_certify.py": ["--quick", "--data", "digits"],
+    "bench_joint.py": ["--quick", "--data", "digits"],
     "streamed_flip.py": ["--width", "2000", "--dim", "25"],
     "published_protocol.py": ["--sizes", "5", "--seeds", "2", "--workers", "1"],
 }

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
         Certificate,
         Fit,
         FlipBudget,
+        JointCertificate,
         LazyBall,
         StopReason,
         Verification,
         certify,
+        certify_jointly,
         flip_budget,
+        opposite_groups,
         train,
         train_adversarially,
         verify,
@@ -45,8 +48,9 @@ _HOMES = {
     "Attack": "attacks", "AttackSteps": "attacks", "attack_steps": "attacks", "pgd": "attacks",
     "Split": "data", "load_data": "data",
     "RandomNetwork": "gaussian",
-    "Certificate": "lazy", "Fit": "lazy", "FlipBudget": "lazy", "LazyBall": "lazy", "StopReason": "lazy",
-    "Verification": "lazy", "certify": "lazy", "flip_budget": "lazy", "train": "lazy", "train_adversarially": "lazy",
+    "Certificate": "lazy", "Fit": "lazy", "FlipBudget": "lazy", "JointCertificate": "lazy", "LazyBall": "lazy",
+    "StopReason": "lazy", "Verification": "lazy", "certify": "lazy", "certify_jointly": "lazy",
+    "flip_budget": "lazy", "opposite_groups": "lazy", "train": "lazy", "train_adversarially": "lazy",
     "verify": "lazy",
     "Activation": "networks", "StreamedTwoLayer": "networks", "TwoLayer": "networks",
     "Bracketed": "rays", "Certainty": "rays", "CertifiedNewton": "rays", "Flip": "rays",
@@ -56,9 +60,10 @@ _HOMES = {
 
 __all__ = [
     "Activation", "Attack", "AttackSteps", "Bracketed", "Certainty", "Certificate", "CertifiedNewton", "FileError",
-    "Fit", "Flip", "FlipBudget", "FlipStatus", "LazyBall", "PiecewiseLinear", "RandomNetwork", "Ray", "Split",
-    "StopReason", "StreamedTwoLayer", "TwoLayer", "UsageError", "Verification", "__version__", "attack_steps",
-    "certify", "flip", "flip_budget", "gradient_ray", "load_data", "pgd", "train", "train_adversarially", "verify",
+    "Fit", "Flip", "FlipBudget", "FlipStatus", "JointCertificate", "LazyBall", "PiecewiseLinear", "RandomNetwork",
+    "Ray", "Split", "StopReason", "StreamedTwoLayer", "TwoLayer", "UsageError", "Verification", "__version__",
+    "attack_steps", "certify", "certify_jointly", "flip", "flip_budget", "gradient_ray", "load_data",
+    "opposite_groups", "pgd", "train", "train_adversarially", "verify",
 ]  # fmt: skip
 
 

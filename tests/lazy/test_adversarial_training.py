@@ -131,7 +131,9 @@ def test_the_weights_are_those_of_the_algorithm_by_autograd(protocol, form, clip
 def test_a_protocol_may_be_given_by_name(word, protocol):
     x, y = examples()
     fits = [
-        train_adversarially(start(), x, y, 0.2, LazyBall(start(), 0.5), lr=0.3, attack_steps=3, max_epochs=2, protocol=way)
+        train_adversarially(
+            start(), x, y, 0.2, LazyBall(start(), 0.5), lr=0.3, attack_steps=3, max_epochs=2, protocol=way
+        )
         for way in (word, protocol)
     ]  # fmt: skip
     assert torch.equal(fits[0].network.W, fits[1].network.W)

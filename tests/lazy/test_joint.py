@@ -101,7 +101,8 @@ def test_a_network_trained_to_resist_just_these_points_makes_them_too():
     assert bool(((proof.perturbed - x).norm(dim=1) <= 0.19).all())
     fits = [
         train_adversarially(
-            ball.network0, examples.float(), y.float(), epsilon, ball, lr=0.5, momentum=0.9, attack_steps=5, max_epochs=15
+            ball.network0, examples.float(), y.float(), epsilon, ball, lr=0.5, momentum=0.9, attack_steps=5,
+            max_epochs=15,
         )
         for examples, epsilon in ((x, 0.19), (proof.perturbed, 1e-6))
     ]  # fmt: skip
@@ -196,7 +197,7 @@ def exact_bound(ball, x, y, weights):
 
 @pytest.mark.parametrize("scale", [1.0, 1e6, 1e-6])
 def test_the_certain_bound_is_never_below_the_best_of_the_lines(scale):
-    """With any tangents the bound is one; rounding is added to it, so it is not below the true maximum at tiny sizes."""
+    """With any tangents the bound is one, and rounding is added: it is not below the true maximum at tiny sizes."""
     for seed in range(20):
         draw = torch.Generator().manual_seed(seed)
         W = scale * torch.randn(3, 2, generator=draw, dtype=torch.float64)
@@ -208,25 +209,41 @@ def test_the_certain_bound_is_never_below_the_best_of_the_lines(scale):
         angles = torch.linspace(0, 2 * math.pi, 721, dtype=torch.float64)
         best = 0.0
         for j in range(3):  # neurons are independent: a grid over each disc is the maximum up to its mesh
-            disc = torch.cat([
-                share * ball.radius * torch.stack([angles.cos(), angles.sin()], dim=1) for share in (0.0, 0.25, 0.5, 0.75, 1.0)
-            ])  # fmt: skip
+            circle = torch.stack([angles.cos(), angles.sin()], dim=1)
+            disc = torch.cat([share * ball.radius * circle for share in (0.0, 0.25, 0.5, 0.75, 1.0)])
             u = (W[j] + disc) @ x.mT
             best += float((network.a[j] * u.relu() @ (weights * y)).max())
         assert B >= best / math.sqrt(3) - 1e-15 * scale
         assert B <= exact_bound(ball, x, y, weights) + 1e-9 * scale  # the best tangents are no worse than these
 
 
+def exactly(network, x, y, weights):
+    """sum_i lambda_i y_i f(x_i; W_0) times sqrt m, as a rational number."""
+    total = Fraction(0)
+    for w, a in zip(network.W.tolist(), network.a.tolist(), strict=True):
+        for xi, yi, li in zip(x.tolist(), y.tolist(), weights.tolist(), strict=True):
+            u = sum(Fraction(p) * Fraction(q) for p, q in zip(w, xi, strict=True))
+            total += Fraction(li) * Fraction(yi) * Fraction(a) * max(u, Fraction(0))
+    return total
+
+
 def test_cancelling_weights_are_covered_by_rounding():
-    """Two neurons of weight 1e8 that cancel: what is left of 1e-6 is all rounding, and the bound knows."""
-    big = 1e8
-    W = torch.tensor([[big, 1.0], [big, 1.0]], dtype=torch.float64)
-    network = TwoLayer(W, torch.tensor([1.0, -1.0], dtype=torch.float64))
-    ball = LazyBall(network, radius=1e-9)
-    x = torch.tensor([[1.0, 1 / 3], [1.0, -1 / 3]], dtype=torch.float64)
-    y, weights = torch.tensor([1.0, -1.0]).double(), torch.tensor([0.5, 0.5]).double()
-    B = float(highest_jointly_certain(network, ball.radius, x[None], y[None], weights[None])[0])
-    assert 0 < B < 1e-5  # above the true maximum, at most about 1e-9, by what float64 cannot see of 1e8
+    """Neurons of 1e8 that cancel, in a ball of no size: what float64 loses is more than what is left."""
+    naive_below = 0
+    for seed in range(60):
+        draw = torch.Generator().manual_seed(seed)
+        w = 1e8 * torch.rand(1, 6, generator=draw, dtype=torch.float64)
+        W = torch.cat([w, w + 1e-7 * torch.randn(1, 6, generator=draw, dtype=torch.float64)])
+        network = TwoLayer(W, torch.tensor([1.0, -1.0], dtype=torch.float64))
+        x = torch.rand(4, 6, generator=draw, dtype=torch.float64)
+        y, weights = torch.tensor([1.0, -1.0, 1.0, -1.0]).double(), torch.rand(4, generator=draw).double()
+        truth = exactly(network, x, y, weights)
+        naive_below += Fraction(total(network, x, y, weights)) ** 2 * 2 < truth**2 and truth > 0
+        B = float(highest_jointly_certain(network, 1e-25, x[None], y[None], weights[None])[0])
+        assert B > 0
+        assert truth <= 0 or 2 * Fraction(B) ** 2 >= truth**2
+        assert B < 1e-3
+    assert naive_below > 5  # without the terms of rounding the bound would be too low so often
 
 
 @pytest.mark.parametrize("groups", [1, 12])

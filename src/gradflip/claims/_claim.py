@@ -37,8 +37,8 @@ class Claim:
             `over`; `"exponent-below"`: as a lower power than this;
             `"grows-with-C0"`: as a power of C0 at each dimension, the exponents averaged; `"variation"`: has this
             coefficient of variation over the test images; `"contour"`: crosses one half along a power of an axis;
-            `"largest"`: is this much where it is largest along an axis; `"bracket"`: a curve above it crosses a level at
-            most so many times further along an axis. Of random networks, over draws:
+            `"largest"`: is this much where it is largest along an axis; `"bracket"`: a curve above it crosses a level
+            at most so many times further along an axis. Of random networks, over draws:
             `"same-probability"`: a count is that of explicit networks, up to chance; `"same-law"`: so is a sample, by
             its Kolmogorov distance; `"limit"`: a probability exceeds its limit by this much; `"below-limit"`: by less
             than this; `"approaches"`: it comes closer to its limit along an axis; `"falls"`: a Kolmogorov distance

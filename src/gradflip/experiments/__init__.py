@@ -6,7 +6,7 @@ Nothing here imports torch: declarations are read by the command line; the measu
 from gradflip.experiments._adversarial_cells import WAYS
 from gradflip.experiments._adversarial_claims import ATTACKS
 from gradflip.experiments._adversarial_experiment import AdversarialExperiment
-from gradflip.experiments._ball_claims import CHOSEN, IN_BALL, IN_CONE, OUTSIDE
+from gradflip.experiments._ball_claims import CHOSEN, FIXED, IN_BALL, IN_CONE, INDEPENDENT, OUTSIDE
 from gradflip.experiments._ball_experiment import BallExperiment
 from gradflip.experiments._bibtex import bibtex
 from gradflip.experiments._experiment import Experiment
@@ -20,8 +20,8 @@ from gradflip.experiments._run import Outcome, Plan, environment, folder_setting
 from gradflip.experiments._settings import LazyGrid, Settings
 
 __all__ = [
-    "ATTACKS", "CHOSEN", "EXPERIMENTS", "GROWING", "IN_BALL", "IN_CONE", "OUTSIDE", "PAPERS", "SHAPES", "WAYS",
-    "AdversarialExperiment", "BallExperiment", "Ensemble", "Experiment", "Family", "LazyExperiment", "LazyGrid",
+    "ATTACKS", "CHOSEN", "EXPERIMENTS", "FIXED", "GROWING", "INDEPENDENT", "IN_BALL", "IN_CONE", "OUTSIDE", "PAPERS",
+    "SHAPES", "WAYS", "AdversarialExperiment", "BallExperiment", "Ensemble", "Experiment", "Family", "LazyExperiment", "LazyGrid",
     "Outcome", "Plan", "RandomExperiment", "Settings", "bibtex", "covered", "environment", "folder_settings", "named",
     "plan", "prepare_data", "run",
 ]  # fmt: skip

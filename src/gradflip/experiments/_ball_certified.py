@@ -84,11 +84,8 @@ def _train(
     seed: int,
     progress: Callable[[float], None],
 ) -> list[list[TwoLayer]]:
-    """Networks trained against each budget: on both classes, and on each alone.
-
-    Where no network serves both classes, the logistic loss has both wrong rather than give one up; a network that
-    knows only one class is then the better one.
-    """
+    """Networks trained against each budget: on both classes, and on each alone."""
+    # where no network serves both classes, the logistic loss has both wrong rather than give one up
     networks = []
     for k, kept in enumerate((y != 0, y < 0, y > 0)):
         fits = train_many_adversarially(

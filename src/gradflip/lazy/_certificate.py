@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -26,7 +26,10 @@ from gradflip.networks import ACTIVATIONS, TwoLayer, activation
 if TYPE_CHECKING:
     import polars as pl
 
-_FORMAT = "gradflip.Certificate/1"
+FORMAT = "gradflip.Certificate/1"
+"""Of the file of a `Certificate`."""
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,27 +114,7 @@ class Certificate:
             UsageError: If the activation is not a built-in one: its code cannot be saved.
             FileError: If the file cannot be written.
         """
-        from safetensors.torch import save_file
-
-        network = self.ball.network0
-        if not (network.activation.name in ACTIVATIONS or network.activation.name.startswith("leaky_relu(")) or (
-            activation(network.activation.name) is not network.activation
-        ):
-            raise UsageError(f"only built-in activations can be saved, got {network.activation.name!r}.")
-        tensors = {name: getattr(self, name) for name in _POINTS} | {"W": network.W, "a": network.a}
-        if network.bias is not None:
-            tensors["bias"] = network.bias
-        if network.output_bias is not None:
-            tensors["output_bias"] = torch.tensor(network.output_bias, dtype=torch.float64)
-        tensors["radius"] = torch.tensor(self.ball.radius, dtype=torch.float64)
-        # safetensors takes no views and no two tensors of one memory
-        tensors = {name: part.cpu().clone(memory_format=torch.contiguous_format) for name, part in tensors.items()}
-        about = {"format": _FORMAT, "activation": network.activation.name, "scaling": "unit"}
-        about["sha256"] = _digest(tensors, about)
-        try:
-            save_file(tensors, str(path), metadata=about)
-        except Exception as error:  # safetensors has an exception class of its own for a failed write
-            raise FileError(f"{path} cannot be written: {error}.") from error
+        write_signed(path, FORMAT, self.ball, {name: getattr(self, name) for name in _POINTS})
 
     @staticmethod
     def load(path: str | Path) -> Certificate:
@@ -146,33 +129,20 @@ class Certificate:
         Raises:
             FileError: If the file is missing, is no certificate, or was altered.
         """
-        from safetensors import safe_open
+        return read_signed(path, {FORMAT: Certificate.of_file})
 
-        if not Path(path).is_file():
-            raise FileError(f"{path} does not exist; give a file that Certificate.save wrote.")
-        try:
-            with safe_open(str(path), framework="pt") as opened:
-                about = dict(opened.metadata() or {})
-                tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-        except Exception as error:  # safetensors has its own
-            raise FileError(f"{path} is not a readable certificate: {error}; make it again.") from error
-        if about.get("format") != _FORMAT:
-            raise FileError(
-                f"{path} is no certificate, its format is {about.get('format')!r}; give one of {_FORMAT!r}."
-            )
-        stated = about.pop("sha256", None)
-        if stated != _digest(tensors, about):
-            raise FileError(
-                f"{path} was altered: its content has another SHA-256 digest than it states; make it again."
-            )
-        try:
-            network = TwoLayer(
-                tensors["W"], tensors["a"], tensors.get("bias"), tensors.get("output_bias"), about["activation"]
-            )
-            ball = LazyBall(network, radius=float(tensors["radius"]))
-            return Certificate(ball, **{name: tensors[name] for name in _POINTS})
-        except (KeyError, UsageError) as error:
-            raise FileError(f"{path} is no whole certificate: {error}; make it again.") from error
+    @staticmethod
+    def of_file(ball: LazyBall, tensors: Mapping[str, Tensor]) -> Certificate:
+        """The certificate in a file that is read.
+
+        Args:
+            ball: The ball in it.
+            tensors: All that is in it.
+
+        Returns:
+            A certificate.
+        """
+        return Certificate(ball, **{name: tensors[name] for name in _POINTS})
 
 
 _POINTS = ("x", "y", "epsilon", "perturbed", "bound", "certified")
@@ -315,6 +285,112 @@ def check_counts(**counts: object) -> None:
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise UsageError(f"{name} must be a positive integer, got {count!r}.")
+
+
+def statement(ball: LazyBall, wrong: int, points: int, epsilon: float) -> str:
+    """What has been proved, as a sentence.
+
+    Args:
+        ball: The ball.
+        wrong: How many points every network of it gets wrong at least.
+        points: Of how many.
+        epsilon: How far they were moved at most.
+
+    Returns:
+        The sentence; numbers are shown so that it stays true.
+    """
+    if not wrong:
+        return f"Nothing is proved of these {points} points: networks of the ball may get each of them right."
+    each = "neuron lies" if ball.network0.width == 1 else f"{ball.network0.width:,} neurons each lie"
+    # the radius shown is off by 5e-6 at most, and the ball certified is larger by 1e-5
+    return (
+        f"Proved: every network whose {each} within {ball.radius:.6g} (C0 = {ball.C0:.6g}) of this initialisation, "
+        f"however trained, misclassifies at least {wrong} of these {points} points "
+        f"when each is moved by at most {_shown_up(epsilon)}, to a place that is the same for all networks."
+    )
+
+
+def _shown_up(value: float) -> str:
+    """Six digits of a number, rounded up where they are not enough."""
+    from decimal import ROUND_CEILING, Context, Decimal
+
+    if float(f"{value:.6g}") == value:
+        return f"{value:.6g}"
+    return f"{Context(prec=6, rounding=ROUND_CEILING).create_decimal(Decimal(value)):g}"
+
+
+def write_signed(path: str | Path, kind: str, ball: LazyBall, parts: Mapping[str, Tensor]) -> None:
+    """Write a ball and what was computed about it to a safetensors file that states the digest of its content.
+
+    Args:
+        path: The file.
+        kind: Its format.
+        ball: The ball; `TwoLayer.load` reads its centre.
+        parts: What else there is to keep.
+
+    Raises:
+        UsageError: If the activation is not a built-in one: its code cannot be saved.
+        FileError: If the file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    network = ball.network0
+    if not (network.activation.name in ACTIVATIONS or network.activation.name.startswith("leaky_relu(")) or (
+        activation(network.activation.name) is not network.activation
+    ):
+        raise UsageError(f"only built-in activations can be saved, got {network.activation.name!r}.")
+    tensors = {**parts, "W": network.W, "a": network.a}
+    if network.bias is not None:
+        tensors["bias"] = network.bias
+    if network.output_bias is not None:
+        tensors["output_bias"] = torch.tensor(network.output_bias, dtype=torch.float64)
+    tensors["radius"] = torch.tensor(ball.radius, dtype=torch.float64)
+    # safetensors takes no views and no two tensors of one memory
+    tensors = {name: part.cpu().clone(memory_format=torch.contiguous_format) for name, part in tensors.items()}
+    about = {"format": kind, "activation": network.activation.name, "scaling": "unit"}
+    about["sha256"] = _digest(tensors, about)
+    try:
+        save_file(tensors, str(path), metadata=about)
+    except Exception as error:  # safetensors has an exception class of its own for a failed write
+        raise FileError(f"{path} cannot be written: {error}.") from error
+
+
+def read_signed(path: str | Path, kinds: Mapping[str, Callable[[LazyBall, Mapping[str, Tensor]], _Read]]) -> _Read:
+    """Read what `write_signed` wrote.
+
+    Args:
+        path: The file.
+        kinds: The formats it may have, and what makes a value of the ball and the tensors of such a file.
+
+    Returns:
+        The value.
+
+    Raises:
+        FileError: If the file is missing, has another format, is damaged or was altered.
+    """
+    from safetensors import safe_open
+
+    if not Path(path).is_file():
+        raise FileError(f"{path} does not exist; give a file that Certificate.save wrote.")
+    try:
+        with safe_open(str(path), framework="pt") as opened:
+            about = dict(opened.metadata() or {})
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    except Exception as error:  # safetensors has its own
+        raise FileError(f"{path} is not a readable certificate: {error}; make it again.") from error
+    if about.get("format") not in kinds:
+        wanted = " or ".join(map(repr, kinds))
+        raise FileError(f"{path} is no certificate, its format is {about.get('format')!r}; give one of {wanted}.")
+    stated = about.pop("sha256", None)
+    if stated != _digest(tensors, about):
+        raise FileError(f"{path} was altered: its content has another SHA-256 digest than it states; make it again.")
+    try:
+        network = TwoLayer(
+            tensors["W"], tensors["a"], tensors.get("bias"), tensors.get("output_bias"), about["activation"]
+        )
+        return kinds[about["format"]](LazyBall(network, radius=float(tensors["radius"])), tensors)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:  # a file may hold anything
+        raise FileError(f"{path} is no whole certificate: {error}; make it again.") from error
 
 
 def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,13 +14,16 @@ from torch import Tensor
 
 from gradflip._errors import UsageError
 from gradflip.lazy._ball import LazyBall
-from gradflip.lazy._certificate import check_counts, checked, within
+from gradflip.lazy._certificate import check_counts, checked, read_signed, within, write_signed
 from gradflip.lazy._descent import Lift
 from gradflip.lazy._lines import JointLift, highest_jointly_certain
 from gradflip.lazy._rounding import gamma, highest_certain, norm_up
 
 if TYPE_CHECKING:
     import polars as pl
+
+FORMAT = "gradflip.JointCertificate/1"
+"""Of the file of a `JointCertificate`."""
 
 _FIRST, _LAST = 2.0, 0.05  # length of the first and the last step of the points, in budgets
 _NONE = 1e-30  # what a norm is divided by where it is none
@@ -62,6 +67,24 @@ class JointCertificate:
     lowest: Float[Tensor, " n"]
     errors: Int[Tensor, " groups"]
 
+    def __post_init__(self) -> None:
+        """Check that the parts belong together, since a file may hold anything."""
+        n, count = len(self.y), len(self.errors)
+        for name in _PARTS:
+            part = getattr(self, name)
+            shape = (n, self.ball.network0.dim) if name in ("x", "perturbed") else (n,)
+            shape = (count,) if name in ("bound", "errors") else shape
+            dtype = torch.int64 if name in ("groups", "errors") else torch.float64
+            if part.shape != shape or part.dtype != dtype:
+                got = f"{part.dtype} of {tuple(part.shape)}"
+                raise UsageError(f"{name} of a joint certificate must be {dtype} of shape {shape}, got {got}.")
+        if not bool((self.y.abs() == 1).all()):
+            raise UsageError("y of a joint certificate must hold only -1 and +1; make it again.")
+        if not bool(((self.groups >= 0) & (self.groups < count)).all()):
+            raise UsageError(f"groups of a joint certificate must be numbers of its {count} groups; make it again.")
+        if not bool(((self.weights >= 0) & (self.weights < math.inf)).all()):
+            raise UsageError("weights of a joint certificate must be finite and not negative; make it again.")
+
     @property
     def robust_error(self) -> float:
         """Share of the points that every network of the ball gets wrong at least: at this budget none does better."""
@@ -84,6 +107,49 @@ class JointCertificate:
         return pl.DataFrame({
             "points": counts.numpy(), "bound": self.bound.numpy(), "errors": self.errors.numpy(),
         })  # fmt: skip
+
+    def save(self, path: str | Path) -> None:
+        """Write weights, points and bounds to one safetensors file, signed as that of a `Certificate`.
+
+        Args:
+            path: The file, `.safetensors`.
+
+        Raises:
+            FileError: If the file cannot be written.
+        """  # noqa: DOC502
+        parts = {name: getattr(self, name) for name in _PARTS}
+        write_signed(path, FORMAT, self.ball, parts | {"epsilon": torch.tensor(self.epsilon, dtype=torch.float64)})
+
+    @staticmethod
+    def load(path: str | Path) -> JointCertificate:
+        """Read what `save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            A certificate; what it states is what was computed when it was made. `verify` computes it again.
+
+        Raises:
+            FileError: If the file is missing, is no joint certificate, or was altered.
+        """  # noqa: DOC502
+        return read_signed(path, {FORMAT: JointCertificate.of_file})
+
+    @staticmethod
+    def of_file(ball: LazyBall, tensors: Mapping[str, Tensor]) -> JointCertificate:
+        """The certificate in a file that is read.
+
+        Args:
+            ball: The ball in it.
+            tensors: All that is in it.
+
+        Returns:
+            A certificate.
+        """
+        return JointCertificate(ball, epsilon=float(tensors["epsilon"]), **{name: tensors[name] for name in _PARTS})
+
+
+_PARTS = ("x", "y", "groups", "weights", "perturbed", "bound", "lowest", "errors")
 
 
 def certify_jointly(

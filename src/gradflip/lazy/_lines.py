@@ -2,8 +2,8 @@
 
 One W serves all points of a group, so what a neuron gains for one class it loses for the other. Over the ball
 relu(w_j . x_i) is at most a line in the displacement v_j where its coefficient lambda_i y_i a_j is positive, the chord
-over |v_j . x_i| <= r |x_i|, and at least a line where it is negative, a tangent. Of the lines the maximum over |v_j| <= r
-is known:
+over |v_j . x_i| <= r |x_i|, and at least a line where it is negative, a tangent. Of the lines the maximum over
+|v_j| <= r is known:
 
     sum_i lambda_i y_i f(x_i; W) <= B = m^(-1/2) sum_j [ b_j + r |sum_i lambda_i y_i a_j s_ij x_i| ].
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from gradflip.experiments import CHOSEN, BallExperiment, Plan
+from gradflip.experiments import CHOSEN, FIXED, INDEPENDENT, BallExperiment, Plan
 from gradflip.report._chapter import Chapter
 from gradflip.report._listing import Column, Listing
 from gradflip.theory import smallest_covered_dim, width_window
@@ -51,14 +51,16 @@ def _extremes(rows: pl.DataFrame) -> dict[str, Any] | None:
 
 
 def _broken(rows: pl.DataFrame) -> dict[str, Any] | None:
-    """How far a perturbation chosen from W_0 breaks the bound of Lemma 4.3."""
+    """How far a perturbation chosen from W_0 breaks the bound of Lemma 4.3, and whether others keep it."""
     if "neurons" not in rows.columns:
         return None
     chosen = rows.filter(pl.col("part") == "moved", pl.col("line") == CHOSEN)
     if not len(chosen):
         return None
     ratios = chosen["neurons"] / chosen["bound"]
-    return {"low": ratios.min(), "high": ratios.max()}
+    beforehand = rows.filter(pl.col("line").is_in([FIXED, INDEPENDENT]))
+    kept = (beforehand["violations"] / beforehand["draws"] <= beforehand["gamma"]).all()
+    return {"low": ratios.min(), "high": ratios.max(), "kept": kept}
 
 
 def _left(rows: pl.DataFrame) -> dict[str, Any] | None:

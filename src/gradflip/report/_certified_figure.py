@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import altair as alt
 import polars as pl
 
@@ -89,7 +88,7 @@ def _bracket(numbers: pl.DataFrame, width: int, dim: int, *, first: bool) -> Dra
 
 def _map(numbers: pl.DataFrame, width: int, dim: int) -> Drawn:
     """Certified robust error over C0 and budget; each cell reaches half-way to its neighbours."""
-    ratio = _ratio(numbers["epsilon"].to_list())
+    ratio = min(_ratio(own["epsilon"].to_list()) for _, own in numbers.group_by("C0"))
     cells = numbers.with_columns(
         (pl.col("epsilon_sqrt_d") / ratio**0.5).alias("bottom"), (pl.col("epsilon_sqrt_d") * ratio**0.5).alias("top")
     )
@@ -123,6 +122,7 @@ def _ratio(places: list[float]) -> float:
 def _caption(rows: pl.DataFrame, numbers: pl.DataFrame) -> str:
     first, seeds = rows.row(0, named=True), rows["seed"].n_unique()
     broken = int(rows["violations"].sum())
+    sound = f"{broken} networks contradict a certificate." if broken else "No network contradicts a certificate."
     open_ = []
     for level in LEVELS:
         found = [
@@ -141,6 +141,6 @@ def _caption(rows: pl.DataFrame, numbers: pl.DataFrame) -> str:
         f"seed{'s' if seeds > 1 else ''} (means). Dashed: what the certificates leave, the largest of those for single "
         "points and of joint ones for groups of 2, 4, 8 and all points; no network of the ball does better. Solid: the "
         "best of three networks trained adversarially at each budget, on both classes or on one alone, under PGD (100 "
-        "steps, five starts) and at the points of the certificates, in the same ball without a pixel box; an attack only "
-        f"bounds robust accuracy from above. {broken or 'No'} network contradicts a certificate.{width}"
+        "steps, five starts) and at the points of the certificates, in the same ball without a pixel box; an attack "
+        f"only bounds robust accuracy from above. {sound}{width}"
     )

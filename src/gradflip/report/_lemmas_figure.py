@@ -67,7 +67,7 @@ def _rise(rows: pl.DataFrame) -> _Panel | None:
     if not len(own):
         return None
     numbers = _means(own, "rise", "C0 = {}", "dim")
-    laws = [(f"C0 = {C0:g}", C0 / 2) for C0 in sorted(set(own["C0"].to_list()))]
+    laws = [(f"C0/2 = {C0 / 2:g}", C0 / 2) for C0 in sorted(set(own["C0"].to_list()))]
     theory = _lines("dim", own["dim"].to_list(), {law: (half, 0.0) for law, half in laws})
     largest = float(rows["rise_share"].max())  # type: ignore[arg-type]
     return _Panel(
@@ -115,7 +115,8 @@ def _fixed(rows: pl.DataFrame) -> _Panel | None:
     gamma = sorted(set(own["gamma"].to_list()))[0]
     own = own.filter(pl.col("gamma") == gamma)
     numbers = _means(own, "neurons", "C0 = {}", "width")
-    theory = own.select(pl.format("C0 = {}", "C0").alias("law"), "width", pl.col("bound").alias("mean")).unique()
+    laws = pl.Series("law", [f"C0 = {C0:g}" for C0 in own["C0"].to_list()])  # in the colours of the curves
+    theory = own.select(laws, "width", pl.col("bound").alias("mean")).unique()
     return _Panel(
         "fixed", "width", "neurons that can change sign", "Lemma 4.3 at x", f"dashed: the bound, γ = {gamma:g}",
         numbers, theory.sort("law", "width"),
@@ -135,7 +136,7 @@ def _moved(rows: pl.DataFrame) -> _Panel | None:
     numbers = _means(own.with_columns(pl.col("line").alias("named")), "of_bound", None, "width")
     theory = _lines("width", own["width"].to_list(), {"the bound": (1.0, 0.0)})
     return _Panel(
-        "moved", "width", "neurons that can change sign, by the bound", "Lemma 4.3 at x + δ",
+        "moved", "width", "neurons that can change sign / bound", "Lemma 4.3 at x + δ",
         f"|δ| = {constant:g}/√d, d = {dim}; dashed: the bound, γ = {own['gamma'][0]:g}", numbers, theory,
     )  # fmt: skip
 
@@ -192,8 +193,9 @@ def _drawn(panel: _Panel) -> Drawn:
 
     legend = alt.Legend(orient="bottom", columns=2 if len(curves) > 3 or len(max(curves, key=len)) > 12 else 3,
                         symbolType="circle", symbolOpacity=1, labelLimit=230)  # fmt: skip
-    hues = alt.Scale(domain=curves, range=[COLORS[i % len(COLORS)] for i in range(len(curves))])
-    color = alt.Color("curve:N", title="", sort=curves, legend=legend, scale=hues)
+    color = alt.Color("curve:N", title="", sort=curves, legend=legend).scale(
+        domain=curves, range=[COLORS[i % len(COLORS)] for i in range(len(curves))]
+    )
     drawn = numbers.with_columns(pl.max_horizontal("low", pl.lit(floor)).alias("bottom"))
     chosen = alt.selection_point(name=f"chosen_{panel.name}", fields=["curve"], bind="legend")
     faint = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
@@ -210,13 +212,13 @@ def _drawn(panel: _Panel) -> Drawn:
         x=x, y=y("bottom"), y2="high:Q", color=color,
         opacity=alt.when(chosen).then(alt.value(0.18)).otherwise(alt.value(0.02)),
     )  # fmt: skip
-    laws = alt.Chart(panel.theory).mark_line(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5)
+    laws = alt.Chart(panel.theory.rename({"law": "curve"})).mark_line(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5)
     if set(panel.theory["law"].to_list()) <= set(curves):  # a law for each curve
-        laws = laws.encode(color=alt.Color("law:N", scale=hues, legend=None), opacity=alt.value(0.7))
+        laws = laws.encode(color=color)
     return alt.layer(
         band,
-        laws.encode(x=x, y=y("mean"), detail="law:N"),
         base.mark_line(strokeWidth=2, clip=True).encode(y=y("mean")),
+        laws.encode(x=x, y=y("mean"), detail="curve:N"),
         base.mark_point(filled=True, size=40, clip=True).encode(y=y("mean"), tooltip=tooltip).add_params(chosen),
     ).properties(width=250, height=220, title=heading(panel.title, panel.about))
 
