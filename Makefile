@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= runs/demo
+FIGURES := $(foreach n,2 3 5 6 7,wang2022-fig$(n))
 
 .PHONY: demo test lint types layers tests laws readme bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/gradflip run wang2022 --data digits --preset quick --out $(DEMO)
+	$(BIN)/gradflip run $(FIGURES) --data digits --preset quick --out $(DEMO)
 
 test: lint types layers tests readme
 

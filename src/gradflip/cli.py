@@ -10,7 +10,8 @@ import os
 import shlex
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast, get_args
 
@@ -305,6 +306,115 @@ def flip(
             print(f"{len(frame) - len(shown)} more rows: write them all with --out FILE.parquet")
 
 
+@app.command
+def certify(
+    *,
+    data: str = "digits",
+    classes: str = "0,1",
+    size: int | None = None,
+    width: int = 1000,
+    C0: Annotated[float, Parameter(name="--C0")] = 1.0,
+    epsilon: float | None = None,
+    points: int = 200,
+    seed: int = 0,
+    steps: int = 50,
+    joint: Annotated[bool, Parameter(negative="")] = False,
+    curve: bool = True,
+    data_dir: Path | None = None,
+    out: Path | None = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Prove of an initialisation that no network near it, however trained, gets some test images right when moved.
+
+    Args:
+        data: digits (embedded), mnist, fashion-mnist or sphere; inputs are scaled to norm 1.
+        classes: The two classes, the first labelled -1 and the second +1.
+        size: Side of the images; by default that of the data.
+        width: Neurons m of the initialisation.
+        C0: Each neuron may move by C0 / √m.
+        epsilon: How far each image may be moved; by default 2 / √d.
+        points: How many test images, the first of the file.
+        seed: Of the initialisation.
+        steps: Steps of the search.
+        joint: Also certify together the images that cannot be certified one by one.
+        curve: Also find the smallest budget of each image, which takes some ten times as long.
+        data_dir: Folder with the data files; also $GRADFLIP_DATA.
+        out: The folder; by default one named for the settings, in runs/.
+        force: Replace certificates that are there.
+        quiet: Print no table.
+        as_json: Print the outcome as JSON.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UsageError: If a setting is not as it must be, or certificates are there already.
+    """
+    for name, count in (("points", points), ("steps", steps)):
+        if count < 1:
+            raise UsageError(f"--{name} must be at least 1, got {count}.")
+    if epsilon is not None and not 0 < epsilon < math.inf:
+        raise UsageError(f"--epsilon must be positive and finite, got {epsilon:g}.")
+    import torch
+
+    from gradflip.data import load_data
+    from gradflip.lazy import LazyBall
+    from gradflip.networks import TwoLayer
+    from gradflip.report._universal import clear_folder, universal
+
+    split = load_data(data, _two_digits(classes), size, normalize=True, data_dir=data_dir)
+    ball = LazyBall(TwoLayer.random(split.dim, width, seed=seed, dtype=torch.float32), C0)
+    epsilon = 2 / math.sqrt(split.dim) if epsilon is None else epsilon
+    name = f"certify-{data}-{split.size}x{split.size}-m{width}-C{C0:g}-epsilon{epsilon:.4g}-seed{seed}"
+    out = clear_folder(out or Path("runs") / name, force=force)
+    x, y = split.x_test[:points], split.y_test[:points]
+    with _doing(f"certifying {len(x)} points", show=not quiet and not as_json):
+        found = universal(ball, x, y, epsilon, steps=steps, joint=joint, curve=curve)
+        files = found.save(out)
+    if as_json:
+        print(json.dumps(found.to_json() | {"files": [str(path) for path in files]}, indent=2, allow_nan=False))
+        return 0
+    if not quiet:
+        listed = found.table()
+        _print_table(list(listed[0]), [list(row.values()) for row in listed])
+    print(found.statement)
+    print(out)
+    return 0
+
+
+@app.command
+def verify(file: Path, /, *, as_json: Json = False) -> int:
+    """Check a certificate by other means, from the weights and inputs in it alone; exit 1 if it does not hold.
+
+    Args:
+        file: As gradflip certify, Certificate.save or JointCertificate.save wrote it.
+        as_json: Print the outcome as JSON.
+
+    Returns:
+        The exit status.
+    """
+    from gradflip.lazy import Verification
+    from gradflip.lazy import verify as verify_file
+
+    checked = verify_file(file)
+    if isinstance(checked, Verification):
+        kind, claimed, verified = "single", int(checked.certified.sum()), int(checked.verified[checked.certified].sum())
+    else:
+        kind, claimed = "joint", int(checked.claimed.sum())
+        verified = int(checked.errors.clip(max=checked.claimed).sum())
+    if as_json:
+        found = {"kind": kind, "claimed": claimed, "verified": verified, "holds": checked.holds}
+        print(json.dumps(found | {"statement": checked.statement}, indent=2))
+    else:
+        print(f"{verified} of {claimed} certain errors that {file} claims were verified.")
+        print(checked.statement)
+    if not checked.holds:
+        _complain(f"{file} does not hold: {claimed - verified} of the {claimed} errors it claims were not verified.")
+    return 0 if checked.holds else 1
+
+
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 ok, 1 input, output or a cell failed, 2 bad usage, 130 Ctrl-C.
 
@@ -403,10 +513,7 @@ def _settings(
     known = get_args(Settings.model_fields["data"].annotation)
     if data not in known:
         raise UsageError(unknown("data set", data, known))
-    try:
-        first, second = (int(part) for part in classes.split(","))
-    except ValueError:
-        raise UsageError(f"--classes must be two digits such as 0,1, got {classes!r}.") from None
+    first, second = _two_digits(classes)
     if data == "sphere" and (first, second) != (0, 1):
         raise UsageError(f"--classes must be left out for the sphere, whose labels are planted, got {classes!r}.")
     try:
@@ -418,6 +525,14 @@ def _settings(
         what = error.errors()[0]
         name = "--" + "-".join(str(part) for part in what["loc"])
         raise UsageError(f"{name}: {what['msg'].removeprefix('Value error, ')}, got {what['input']}.") from None
+
+
+def _two_digits(classes: str) -> tuple[int, int]:
+    try:
+        first, second = (int(part) for part in classes.split(","))
+    except ValueError:
+        raise UsageError(f"--classes must be two digits such as 0,1, got {classes!r}.") from None
+    return first, second
 
 
 def _device(device: Device) -> Literal["cpu", "cuda"]:
@@ -477,6 +592,16 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         drawn.add_row(*[Text(cell) for cell in row])
     # a pipe has no width to fit into
     Console(width=None if sys.stdout.isatty() else 200).print(drawn)
+
+
+@contextmanager
+def _doing(what: str, show: bool) -> Iterator[None]:
+    """Say what is being done while it is; silent when not on a terminal."""
+    if not show or not sys.stderr.isatty():
+        yield
+        return
+    with _console(stderr=True).status(f"{what} ..."):
+        yield
 
 
 class _Bar:

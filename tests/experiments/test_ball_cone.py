@@ -11,7 +11,7 @@ from gradflip._seeds import derived_seed
 from gradflip.claims import Verdict, find
 from gradflip.data import load_data
 from gradflip.experiments import EXPERIMENTS, IN_BALL, IN_CONE, OUTSIDE
-from gradflip.experiments._ball_cone import measure
+from gradflip.experiments._ball_cone import _scaled, measure
 from gradflip.experiments._ball_section import Plane, section
 
 CONE = {"data": "digits", "classes": [0, 1], "size": 5, "width": 40, "C0": 2, "stops": [3, 12, 60, 400],
@@ -79,6 +79,15 @@ def test_the_cone_is_where_some_multiple_is_in_the_ball(once, iterates):
         assert row["in_cone"] == (row["cone_deviation"] <= 2)
         assert row["line"] == (IN_BALL if row["deviation"] <= 2 else IN_CONE if row["in_cone"] else OUTSIDE)
     assert {row["line"] for row in rows} >= {IN_BALL, OUTSIDE}
+
+
+def test_a_multiple_of_an_iterate_in_the_ball_is_in_the_cone_only(iterates):
+    split = load_data("digits", (0, 1), 5, normalize=True)
+    network0, (_, inside) = iterates[0][1], iterates[1]
+    multiple = TwoLayer(1.5 * inside.W, inside.a)
+    (row,) = _scaled({"scales": [1.0]}, LazyBall(network0, 2.0), split, 5, multiple)
+    assert (row["line"], row["in_ball"], row["in_cone"]) == (IN_CONE, False, True)
+    assert row["cone_deviation"] < 2 < row["deviation"]
 
 
 def test_what_flips_an_image_is_the_same_all_along_a_ray(once):

@@ -15,10 +15,12 @@ from gradflip.experiments._ball_claims import CHOSEN, FIXED, GRADIENT, INDEPENDE
 from gradflip.experiments._ball_differences import largest_difference
 from gradflip.experiments._ball_lemmas import measure
 from gradflip.experiments._ball_neurons import crowding, in_slab, slab_bound
-from gradflip.experiments._ball_smallest import smallest_gradient
+from gradflip.experiments._ball_smallest import _Switches, smallest_gradient
 
-NETWORKS = {"part": "networks", "data": "digits", "classes": [0, 1], "size": 5, "width": 60, "C0s": [0.5, 2], "points": 6,
-            "lines": ["dim", "C0"], "constant": 2.0, "starts": 1, "steps": 5, "max_epochs": 40}  # fmt: skip
+NETWORKS = {
+    "part": "networks", "data": "digits", "classes": [0, 1], "size": 5, "width": 60, "C0s": [0.5, 2], "points": 6,
+    "lines": ["dim", "C0"], "constant": 2.0, "starts": 1, "steps": 5, "max_epochs": 40,
+}  # fmt: skip
 SLAB = {"part": "fixed", "width": 40, "C0s": [1, 3], "gammas": [0.1, 0.9], "draws": 4000}
 MOVED = {"part": "moved", "dim": 60, "width": 150, "C0": 1, "gammas": [0.1], "constants": [1, 4], "draws": 30}
 
@@ -60,7 +62,8 @@ def test_the_least_gradient_is_attained_in_the_ball_and_bounded_from_below(dim, 
         found = smallest_gradient(ball, x)
         assert ball.contains(found.network)
         assert norm(found.network, x) == pytest.approx(found.high, abs=1e-6 * norm(network, x) + 1e-8)
-        assert 0 <= found.low <= found.high <= norm(network, x) * (1 + 1e-12)
+        assert 0 <= found.low <= found.high + 1e-9 * norm(network, x)
+        assert found.high <= norm(network, x) * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -83,6 +86,24 @@ def test_no_network_of_the_ball_has_less_gradient_than_the_lower_bound(seed):
         useful = ball.network0.a * (ball.network0.W @ h) * (ball.network0.W @ x).sign() > 0
         rows = torch.where((reachable & useful)[:, None], switched, against)
         assert norm(moved(ball, rows), x) >= low * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("C0", [0.5, 2.0, 6.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_linear_minimum_over_the_ball_is_that_of_a_dense_disc_neuron_by_neuron(seed, C0):
+    network = TwoLayer.random(2, 8, seed=seed, dtype=torch.float64)
+    ball, (x,) = LazyBall(network, C0), sphere(1, 2, seed)
+    angles, radii = torch.arange(360) * math.pi / 180, torch.linspace(0, 1, 60, dtype=torch.float64)
+    circle = torch.stack([angles.cos(), angles.sin()], dim=1).to(torch.float64)
+    disc = ball.radius * (radii[:, None, None] * circle).reshape(-1, 2)
+    switches = _Switches(ball, x)
+    for h in circle[::45]:
+        dense = 0.0
+        for w, a in zip(network.W, network.a, strict=True):
+            moved = w + disc
+            dense += float((a * ((moved @ x) > 0) * (moved @ h)).min()) / math.sqrt(8)
+        found = float(h @ switches._sum(switches._least(h))) - switches._slack
+        assert dense - 0.03 * C0 <= found <= dense + 1e-6
 
 
 def least_by_patterns(ball, x):
@@ -264,6 +285,26 @@ def test_a_perturbation_chosen_from_the_weights_breaks_the_bound_and_others_do_n
             # as many as of x itself: P(|N(0, 1)| <= C0 / sqrt m) each
             expected = 150 * math.erf(1 / math.sqrt(300))
             assert row["neurons"] == pytest.approx(expected, abs=5 * math.sqrt(expected / 30))
+
+
+def test_neurons_at_perturbed_inputs_are_those_of_the_perturbations_named():
+    rows = measured(MOVED | {"draws": 3})
+    draw, counts = generator(3, "ball, moved inputs, d = 60, m = 150"), {}
+    for _ in range(3):
+        W = torch.randn(150, 60, generator=draw, dtype=torch.float64)
+        a = 2 * torch.randint(2, (150,), generator=draw) - 1
+        points = torch.randn(2, 60, generator=draw, dtype=torch.float64)
+        x, apart = points / torch.linalg.vector_norm(points, dim=1, keepdim=True)
+        value = sum(float(a[j]) * max(float(W[j] @ x), 0.0) for j in range(150))
+        g = sum(float(a[j]) * W[j] for j in range(150) if float(W[j] @ x) > 0)
+        downhill = -math.copysign(1.0, value) * g / torch.linalg.vector_norm(g)
+        for constant in (1, 4):
+            reach = constant / math.sqrt(60)
+            deltas = {INDEPENDENT: reach * apart, GRADIENT: reach * downhill, CHOSEN: crowding(W, x, 1, reach)}
+            for line, delta in deltas.items():
+                counts.setdefault((constant, line), []).append(int(in_slab(W, x + delta, 1)))
+    for row in rows:
+        assert row["neurons"] == pytest.approx(sum(counts[row["constant"], row["line"]]) / 3)
 
 
 # ---------------------------------------------------------------- the rows of networks

@@ -21,7 +21,7 @@ from gradflip.experiments._settings import LazyGrid, Settings
 
 __all__ = [
     "ATTACKS", "CHOSEN", "EXPERIMENTS", "FIXED", "GROWING", "INDEPENDENT", "IN_BALL", "IN_CONE", "OUTSIDE", "PAPERS",
-    "SHAPES", "WAYS", "AdversarialExperiment", "BallExperiment", "Ensemble", "Experiment", "Family", "LazyExperiment", "LazyGrid",
-    "Outcome", "Plan", "RandomExperiment", "Settings", "bibtex", "covered", "environment", "folder_settings", "named",
-    "plan", "prepare_data", "run",
+    "SHAPES", "WAYS", "AdversarialExperiment", "BallExperiment", "Ensemble", "Experiment", "Family", "LazyExperiment",
+    "LazyGrid", "Outcome", "Plan", "RandomExperiment", "Settings", "bibtex", "covered", "environment",
+    "folder_settings", "named", "plan", "prepare_data", "run",
 ]  # fmt: skip

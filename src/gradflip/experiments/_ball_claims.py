@@ -36,8 +36,8 @@ LEMMAS = (
         "vanishes there is none",
     ),
     _exponent("drop", "dim", _DROP, 0.0, "Lemma 4.2: what the ball takes from the gradient norm does not depend on d"),
-    _exponent("drop", "width", _DROP, 0.0, "Lemma 4.2: what the ball takes from the gradient norm does not depend on m"),
-    _exponent("drop", "C0", _DROP, 1.0, "Lemma 4.2: what the ball takes from it grows as C0, as long as there is some left"),
+    _exponent("drop", "width", _DROP, 0.0, "Lemma 4.2: what the ball takes from it is the same at every m"),
+    _exponent("drop", "C0", _DROP, 1.0, "Lemma 4.2: it grows as C0 as long as there is gradient left"),
     Claim(
         "at-most-share", "violations", _EXCEEDED, 0.0,
         "Lemma 4.3: more neurons than its bound can change sign in a share γ of draws at most, for inputs fixed before "

@@ -29,7 +29,7 @@ class SmallestGradient:
     """The smallest norm of grad f(x; W) over the ball, bracketed.
 
     Attributes:
-        low: No network of the ball has less.
+        low: No network of the ball has less, up to rounding.
         high: That of `network`.
         network: One of the ball, in float64.
     """
@@ -106,7 +106,7 @@ class _Switches:
                 choice = self._toggled(on)
                 if (left := self._left(self._sum(choice))) < high:
                     high, best = left, choice
-        return SmallestGradient(min(low, high), high, self._attained(best))
+        return SmallestGradient(low, high, self._attained(best))
 
     def _left(self, added: Tensor) -> float:
         """What the sure neurons cannot take away."""
@@ -147,7 +147,8 @@ class _Switches:
 
     def _threshold(self) -> Tensor:
         """The least move along x that leaves a neuron on."""
-        return (-self._along + _NUDGE * self._radius).clamp(max=self._radius)
+        least: Tensor = (-self._along + _NUDGE * self._radius).clamp(max=self._radius)
+        return least
 
     def _sum(self, choice: _Choice) -> Tensor:
         """m^(-1/2) sum a_j w_j over the neurons on, the sure ones where they started."""

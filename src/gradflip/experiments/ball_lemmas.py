@@ -28,7 +28,7 @@ def _networks(
             },
             seeds=seeds,
             data=True,
-            seconds=0.5 + (3e-8 * points * (1 + len(C0s)) + 1e-6) * size**2 * width,
+            seconds=0.5 + (3e-8 * points * (1 + len(C0s)) + 2e-6) * size**2 * width,
         )
         for (size, width), own in lines.items()
     )  # fmt: skip
@@ -53,7 +53,7 @@ def _moved(shapes: tuple[tuple[int, int], ...], draws: int) -> tuple[Part, ...]:
                 "part": "moved", "dim": dim, "width": width, "C0": 1, "gammas": (0.1,), "constants": (1, 2, 4),
                 "draws": draws,
             },
-            seconds=0.2 + 6e-8 * width * dim * draws,
+            seconds=0.2 + (4e-8 * width * dim + 3e-10 * min(width, dim) ** 3) * draws,
         )
         for dim, width in shapes
     )  # fmt: skip
@@ -81,7 +81,7 @@ BALL_LEMMAS = BallExperiment(
         + _moved(((400, 250), (400, 1000), (400, 4000)), 100),
         "standard": _networks((8, 12, 16, 22, 28, 40, 64), (250, 1000, 4000), (1, 2, 5, 10), 32, 3)
         + _fixed((100, 1000, 10_000, 100_000), (1, 3, 10), 10_000)
-        + _moved(((100, 1000), (400, 250), (400, 1000), (400, 4000), (1600, 1000), (1600, 4000)), 400),
+        + _moved(((100, 1000), (400, 250), (400, 1000), (400, 4000), (784, 4000)), 200),
         "paper": _networks((8, 12, 16, 22, 28, 40, 64, 100), (250, 1000, 4000, 16_000), (1, 2, 5, 10, 20), 64, 5)
         + _fixed((100, 1000, 10_000, 100_000), (1, 3, 10), 100_000)
         + _moved(((100, 1000), (400, 250), (400, 1000), (400, 4000), (1600, 1000), (1600, 4000)), 1000),

@@ -28,7 +28,7 @@ WANG2022_FIG4_RIGHT = AdversarialExperiment(
             Effort(seeds=3, images=500, test_images=500, max_epochs=10, min_steps=400),
         ),
         "standard": AdversarialGrid(
-            _trainings((125, 250, 500, 1000, 2000, 4000), 2**0.25, 2.4),
+            _trainings((125, 250, 500, 1000, 2000), 2**0.25, 2.4),
             Effort(seeds=3, images=2000, test_images=1000, max_epochs=15, min_steps=900),
         ),
         "paper": AdversarialGrid(

@@ -306,17 +306,25 @@ def statement(ball: LazyBall, wrong: int, points: int, epsilon: float) -> str:
     return (
         f"Proved: every network whose {each} within {ball.radius:.6g} (C0 = {ball.C0:.6g}) of this initialisation, "
         f"however trained, misclassifies at least {wrong} of these {points} points "
-        f"when each is moved by at most {_shown_up(epsilon)}, to a place that is the same for all networks."
+        f"when each is moved by at most {shown_up(epsilon)}, to a place that is the same for all networks."
     )
 
 
-def _shown_up(value: float) -> str:
-    """Six digits of a number, rounded up where they are not enough."""
+def shown_up(value: float, digits: int = 6) -> str:
+    """A number in a few digits, rounded up where they are not enough.
+
+    Args:
+        value: The number.
+        digits: How many.
+
+    Returns:
+        The text.
+    """
     from decimal import ROUND_CEILING, Context, Decimal
 
-    if float(f"{value:.6g}") == value:
-        return f"{value:.6g}"
-    return f"{Context(prec=6, rounding=ROUND_CEILING).create_decimal(Decimal(value)):g}"
+    if float(f"{value:.{digits}g}") == value:
+        return f"{value:.{digits}g}"
+    return f"{Context(prec=digits, rounding=ROUND_CEILING).create_decimal(Decimal(value)):g}"
 
 
 def write_signed(path: str | Path, kind: str, ball: LazyBall, parts: Mapping[str, Tensor]) -> None:

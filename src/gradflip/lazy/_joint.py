@@ -82,6 +82,8 @@ class JointCertificate:
             raise UsageError("y of a joint certificate must hold only -1 and +1; make it again.")
         if not bool(((self.groups >= 0) & (self.groups < count)).all()):
             raise UsageError(f"groups of a joint certificate must be numbers of its {count} groups; make it again.")
+        if not bool((self.errors >= 0).all()):
+            raise UsageError("errors of a joint certificate must not be negative; make it again.")
         if not bool(((self.weights >= 0) & (self.weights < math.inf)).all()):
             raise UsageError("weights of a joint certificate must be finite and not negative; make it again.")
 
