@@ -326,7 +326,7 @@ def certify(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Prove of an initialisation that no network near it, however trained, gets some test images right when moved.
+    """Prove how many test images, moved a little, every network near an initialisation gets wrong, however trained.
 
     Args:
         data: digits (embedded), mnist, fashion-mnist or sphere; inputs are scaled to norm 1.

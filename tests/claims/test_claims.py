@@ -129,3 +129,13 @@ def test_what_has_no_logarithm_is_refused(bad, says):
 def test_a_mean_of_nothing_is_refused():
     with pytest.raises(UsageError, match="at least one number in each group"):
         mean([[1.0], []])
+
+
+def test_curves_named_in_words_come_in_the_order_of_their_numbers():
+    names = ["d = 100, C0 = 10", "d = 100, C0 = 3", "d = 25, C0 = 20", "text"]
+    rows = pl.DataFrame([
+        {"line": name, "seed": seed, "dim": dim, "y": float(dim)}
+        for name in names for seed in range(2) for dim in (4, 9)
+    ])  # fmt: skip
+    found = [finding.curve for finding in find(FLAT, rows, "line")]
+    assert found == ["d = 25, C0 = 20", "d = 100, C0 = 3", "d = 100, C0 = 10", "text"]

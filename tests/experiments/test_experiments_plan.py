@@ -232,3 +232,4 @@ def test_the_papers_an_experiment_is_set_beside_are_cited_with_it():
         assert f"{{{key}," in entries
     assert "wang2022" not in entries
     assert bibtex("bartlett2021").count("@") == 2
+    assert bibtex("ball-lemmas") == bibtex("wang2022-fig7")

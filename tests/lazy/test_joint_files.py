@@ -17,7 +17,7 @@ from cases import refused
 from gradflip import Certificate, FileError, LazyBall, TwoLayer, certify, verify
 from gradflip.lazy import JointCertificate, _verify, certify_jointly, opposite_groups
 from gradflip.lazy._joint import certain_errors
-from gradflip.lazy._verify import _Ball, _fewest
+from gradflip.lazy._verify import _Ball, _fewest, _lengths
 
 PARTS = ("x", "y", "groups", "weights", "perturbed", "bound", "lowest", "errors")
 FORMS = [{}, {"bias": True, "output_bias": True}]
@@ -108,6 +108,23 @@ def test_the_bound_is_above_that_of_rational_arithmetic_by_rounding_only():
             for row, top in zip(W.tolist(), a.tolist(), strict=True)
         )
         assert 0 <= Fraction(bound) - exact / 2 < Fraction(1, 10**12)
+
+
+def test_lengths_of_sums_are_rounded_up_and_little():
+    for seed in range(10):
+        draw = np.random.default_rng(seed)
+        q, rays = draw.normal(size=(20, 8)), draw.normal(size=(20, 3))
+        rays[draw.random(rays.shape) < 0.2] = 0.0
+        for pulls, length in zip(q.T.tolist(), _lengths(q, rays).tolist(), strict=True):
+            D = [
+                sum(Fraction(part) * Fraction(entry) for part, entry in zip(pulls, column, strict=True))
+                for column in rays.T.tolist()
+            ]
+            square = sum(part**2 for part in D)
+            assert square <= Fraction(length) ** 2 <= square * (1 + Fraction(1, 10**10)) + Fraction(1, 10**20)
+    many = np.full((1, 2001), 7e-9)  # squares that are lost one by one when they are added to 1
+    many[0, 0] = 1.0
+    assert Fraction(float(_lengths(np.ones((1, 1)), many)[0])) ** 2 >= 1 + 2000 * Fraction(7e-9) ** 2
 
 
 def test_whatever_the_pulls_are_the_bound_holds(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, get_args
 
 from gradflip.claims._claim import Claim, Finding, LawKind
@@ -43,9 +44,17 @@ def find(claim: Claim, rows: pl.DataFrame, curve: str) -> list[Finding]:
     for column in claim.at_last:
         rows = rows.filter(pl.col(column) == pl.col(column).max().over(by))
     findings = []
-    for value in sorted(set(rows[by].to_list())):
+    for value in sorted(set(rows[by].to_list()), key=_in_order):
         part = rows.filter(rows[by] == value)
         found = law(claim, part, comparisons=len(rows)) if claim.kind in get_args(LawKind) else power(claim, part)
         if found is not None:
             findings.append(Finding(claim, by, value, *found))
     return findings
+
+
+def _in_order(curve: float | str) -> list[tuple[float, str]]:
+    """Numbers within words as numbers: C0 = 3 comes before C0 = 10."""
+    if not isinstance(curve, str):
+        return [(curve, "")]
+    parts = re.split(r"(\d+(?:\.\d+)?)", curve)  # every second one is a number
+    return [(float(part), "") if i % 2 else (0.0, part) for i, part in enumerate(parts)]

@@ -22,7 +22,6 @@ from gradflip.networks import TwoLayer
 from gradflip.sweep import Measured
 
 RESTARTS = 5
-_TRAINING = {"lr": 0.1, "momentum": 0.9, "schedule": "cosine", "attack_steps": 10, "batch_size": 32}
 _TRAINED_ON = ("both classes", "class -1 alone", "class +1 alone")
 
 
@@ -90,7 +89,8 @@ def _train(
     for k, kept in enumerate((y != 0, y < 0, y > 0)):
         fits = train_many_adversarially(
             [ball.network0] * len(epsilons), x[kept], y[kept], epsilons, [ball] * len(epsilons),
-            seeds=[seed] * len(epsilons), max_epochs=epochs, **_TRAINING,
+            seeds=[seed] * len(epsilons), max_epochs=epochs, lr=0.1, momentum=0.9, schedule="cosine", attack_steps=10,
+            batch_size=32,
         )  # fmt: skip
         networks.append([fit.network for fit in fits])
         progress((k + 1) / 3)

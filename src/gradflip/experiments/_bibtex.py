@@ -57,6 +57,9 @@ BIBTEX = {
 # papers whose results an experiment is set beside
 BESIDE = {"montanari2022": ("daniely2020", "bubeck2021", "bartlett2021")}
 
+# experiments of our own, and the paper whose question they ask
+OWN = {"ball": "wang2022"}
+
 
 def bibtex(name: str | None = None) -> str:
     """The BibTeX entries to cite for an experiment.
@@ -73,6 +76,7 @@ def bibtex(name: str | None = None) -> str:
     if name is None:
         return "\n\n".join(BIBTEX.values())
     paper = name.split("-", 1)[0]
+    paper = OWN.get(paper, paper)
     if paper not in BIBTEX:
         raise UsageError(unknown("experiment or paper", name, BIBTEX))
     return "\n\n".join(BIBTEX[key] for key in dict.fromkeys([paper, *BESIDE.get(paper, ()), "gradflip"]))

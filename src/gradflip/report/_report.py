@@ -47,7 +47,8 @@ class _Run:
             seeds = f"{settings.seeds} seeds from" if settings.seeds else "seed"
             return f"random networks, {settings.preset}, {seeds} {settings.seed}"
         classes = f"{settings.classes[0]}/{settings.classes[1]}"
-        return f"{settings.data} {classes}, {settings.preset}, {settings.protocol}"
+        heeded = any("protocol" in family.settings for family in self.plan.families)
+        return f"{settings.data} {classes}, {settings.preset}" + (f", {settings.protocol}" if heeded else "")
 
     @property
     def chapters(self) -> list[Chapter]:
