@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gradflip.experiments._family import Family
+from gradflip.experiments._family import Family, alike
 from gradflip.experiments._settings import Settings
 from gradflip.sweep import Cell
 
@@ -160,11 +160,7 @@ def merged(cells: list[Cell]) -> list[Cell]:
     Returns:
         Cells in the order of their first appearance.
     """
-    groups: dict[str, list[Cell]] = {}
-    for cell in cells:
-        shared = {name: value for name, value in cell.parameters.items() if name != "runs"}
-        groups.setdefault(Cell(cell.measure, cell.version, shared, cell.seed).hash, []).append(cell)
-    return [_union(group) for group in groups.values()]
+    return [_union(group) for group in alike(cells, but=("runs",))]
 
 
 def _union(group: list[Cell]) -> Cell:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gradflip.sweep import Cell
@@ -32,3 +32,20 @@ class Family:
     def uses_data(self) -> bool:
         """Whether its cells read a data set."""
         return "data" in self.settings
+
+
+def alike(cells: Sequence[Cell], *, but: tuple[str, ...]) -> list[list[Cell]]:
+    """Cells that differ at most in some of their parameters, in groups.
+
+    Args:
+        cells: Of several experiments.
+        but: Those parameters.
+
+    Returns:
+        Groups in the order of their first cells.
+    """
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        shared = {name: value for name, value in cell.parameters.items() if name not in but}
+        groups.setdefault(Cell(cell.measure, cell.version, shared, cell.seed).hash, []).append(cell)
+    return list(groups.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradflip.experiments._family import Family
+from gradflip.experiments._family import Family, alike
 from gradflip.experiments._settings import LazyGrid, Settings
 from gradflip.sweep import Cell
 
@@ -76,12 +76,7 @@ def merged(cells: list[Cell]) -> list[Cell]:
     Returns:
         Cells in the order of their first appearance.
     """
-    groups: dict[str, list[Cell]] = {}
-    for cell in cells:
-        shared = {name: value for name, value in cell.parameters.items() if name not in ("C0s", "max_epochs")}
-        key = Cell(cell.measure, cell.version, shared, cell.seed).hash
-        groups.setdefault(key, []).append(cell)
-    return [_union(group) for group in groups.values()]
+    return [_union(group) for group in alike(cells, but=("C0s", "max_epochs"))]
 
 
 def _union(group: list[Cell]) -> Cell:

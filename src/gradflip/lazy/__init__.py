@@ -6,7 +6,7 @@ from gradflip.lazy._budget import FlipBudget, flip_budget
 from gradflip.lazy._certificate import Certificate, certify
 from gradflip.lazy._joint import JointCertificate, certify_jointly, opposite_groups
 from gradflip.lazy._sgd import Fit, StopReason, train, train_through
-from gradflip.lazy._verify import Verification, verify
+from gradflip.lazy._verify import JointVerification, Verification, verify
 
 __all__ = [
     "PUBLISHED",
@@ -16,6 +16,7 @@ __all__ = [
     "Fit",
     "FlipBudget",
     "JointCertificate",
+    "JointVerification",
     "LazyBall",
     "Protocol",
     "StopReason",
