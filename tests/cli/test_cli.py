@@ -87,7 +87,11 @@ def test_version_and_list_and_show_and_env():
     assert gradflip_process("--version").stdout.strip() == gradflip.__version__
     names = [entry["name"] for entry in json.loads(gradflip_process("list", "--json").stdout)]
     random = [f"montanari2022-{kind}" for kind in ("flip-probability", "any-width", "joint-law", "depth")]
-    assert names == [f"wang2022-fig{n}" for n in (2, 3, 5, 6, 7)] + random
+    trained = [
+        *(f"wang2022-fig{n}" for n in ("1", "2", "3", "4-left", "4-right", "5", "6", "7")),
+        "wang2022-one-step-vs-pgd",
+    ]
+    assert names == [*trained, *random, "ball-certified", "ball-lemmas"]
     shown = gradflip_process("show", "wang2022-fig3").stdout
     assert "gradflip run wang2022-fig3" in shown
     assert "10, 20, 30, 40" in shown
@@ -104,7 +108,7 @@ def test_version_and_list_and_show_and_env():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["run"], "name at least one experiment; there are: wang2022-fig2, wang2022-fig3, wang2022-fig5"),
+        (["run"], "name at least one experiment; there are: wang2022-fig1, wang2022-fig2, wang2022-fig3"),
         (["run", "wang2022-fg2"], "unknown experiment 'wang2022-fg2'; did you mean 'wang2022-fig2'?"),
         (["show", "fig3"], "unknown experiment 'fig3'; did you mean 'wang2022-fig3'?"),
         (["run", "wang2022-fig2", "--data", "mnits"], "unknown data set 'mnits'; did you mean 'mnist'?"),

@@ -104,8 +104,7 @@ def test_json_has_the_same_numbers_and_a_certificate_is_not_overwritten_unasked(
     assert found["flip_budget_median"] > 0.2
     assert len(found["files"]) == 7
     again = JointCertificate.load(folder / "joint.safetensors")
-    assert torch.equal(again.perturbed, before.perturbed)
-    assert torch.equal(again.bound, before.bound)
+    assert torch.equal(again.errors, before.errors)  # on as many threads, to the bit; here on others
 
 
 @pytest.fixture
