@@ -12,6 +12,7 @@ from torch import Tensor
 from gradflip.attacks import pgd
 from gradflip.data import load_data
 from gradflip.lazy import (
+    FlipBudget,
     LazyBall,
     certify_jointly,
     flip_budget,
@@ -28,7 +29,7 @@ _TRAINED_ON = ("both classes", "class -1 alone", "class +1 alone")
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
     """One ball: a row per budget, with the share of points that every network gets wrong and the best found.
 
-    Columns. The ball: `ball_kind line data classes size dim width C0 seed points`; the budget: `epsilon
+    Columns. The ball: `ball_kind line data classes size dim width C0 points`; the budget: `epsilon
     epsilon_sqrt_d`. Shares of the points that every network of the ball gets wrong at least: `certified_single` (one
     point at a time), and with joint certificates for those left, `certified_pairs`, `certified_fours` and
     `certified_eights` (groups of so many), `certified_all` (one group); the largest of them `certified_error`, and what
@@ -55,9 +56,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     rows = []
     for i, epsilon in enumerate(epsilons):
         certified, own, broken = _certified(ball, points, labels, epsilon, alone, [nets[i] for nets in trained])
-        robust = [
-            _robust(nets[i], points, labels, epsilon, own, seed) for nets in trained
-        ]  # what one class leaves of the other is nothing
+        robust = [_robust(nets[i], points, labels, epsilon, own, seed) for nets in trained]
         best = max(range(3), key=lambda which: robust[which])
         rows.append({
             "ball_kind": "certified", "line": parameters["line"], "data": parameters["data"],
@@ -98,7 +97,7 @@ def _train(
 
 
 def _certified(
-    ball: LazyBall, x: Tensor, y: Tensor, epsilon: float, alone: Any, networks: list[TwoLayer]
+    ball: LazyBall, x: Tensor, y: Tensor, epsilon: float, alone: FlipBudget, networks: list[TwoLayer]
 ) -> tuple[dict[str, float], list[Tensor], int]:
     """Shares certified, the points of the certificates, and how many networks contradict one."""
     single = (alone.epsilon <= epsilon) & alone.certificate.certified
