@@ -7,11 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from test_report_random import folder_with as run_folder
 
 from gradflip.experiments import EXPERIMENTS, Settings, plan
 from gradflip.report import findings, listings, read_table, write_figures, write_report
 from gradflip.report._ball_figures import ball_figure
-from gradflip.sweep import Cell, CellResult, RunFolder, measure_cell
+from gradflip.sweep import Cell, CellResult, measure_cell
 
 SETTINGS = Settings()
 LEMMAS, CONE = NAMES = ("ball-lemmas", "wang2022-fig1")
@@ -42,18 +43,7 @@ def results():
 
 
 def folder_with(path, results, names=NAMES, changed=lambda row: row):
-    planned = plan(names, SETTINGS)
-    folder = RunFolder.create(path, planned.spec)
-    folder.write_env({"gradflip": "0", "machine": "<img src=x onerror=alert(1)>"})
-    for cell in planned.cells:
-        found = results[cell.hash]
-        if isinstance(found, str):
-            folder.write(CellResult(cell, "failed", error=found))
-        else:
-            rows = [changed(dict(row)) for row in found.rows]
-            folder.write(CellResult(cell, "ok", rows=rows, observations=found.observations, seconds=1.5))
-    folder.write_tables(planned.cells)
-    return folder
+    return run_folder(path, results, names, SETTINGS, changed)
 
 
 @pytest.fixture(scope="module")

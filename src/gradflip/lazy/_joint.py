@@ -15,7 +15,7 @@ from torch import Tensor
 from gradflip._errors import UsageError
 from gradflip.lazy._ball import LazyBall
 from gradflip.lazy._certificate import check_counts, checked, read_signed, within, write_signed
-from gradflip.lazy._descent import Lift
+from gradflip.lazy._descent import Lift, ray_start
 from gradflip.lazy._lines import JointLift, highest_jointly_certain
 from gradflip.lazy._rounding import gamma, highest_certain, norm_up
 
@@ -268,8 +268,9 @@ def _search(
 ) -> tuple[Tensor, Tensor]:
     """Perturbations `(groups, points, d)` and weights `(groups, points)` of many certain errors."""
     x, y = x64.to(lift.dtype), y64.to(lift.dtype)
-    p, weights = _ray_starts(lift, x, y, epsilon), _balanced(y)
     deepest_of = Lift(lift.ball)
+    start = ray_start(deepest_of, x.flatten(0, 1), y.flatten(), torch.full_like(y, epsilon).flatten())
+    p, weights = start.view_as(x), _balanced(y)
     best_p, best_weights, best = p.clone(), weights.clone(), torch.full_like(y[:, 0], -math.inf)
     rounds = 2 * steps if optimize and x.shape[1] > 1 else steps
     for k in range(rounds + 1):
@@ -290,12 +291,6 @@ def _search(
             many = _towards_many(weights, g_weights, deepest, rate)
             weights = torch.where((B < 0)[:, None] & (k >= steps), many, low)
     return best_p, best_weights / best_weights.sum(dim=1, keepdim=True)
-
-
-def _ray_starts(lift: JointLift, x: Tensor, y: Tensor, epsilon: float) -> Tensor:
-    g = lift.network.gradient(x.flatten(0, 1)).to(lift.dtype).view_as(x)
-    rays: Tensor = -epsilon * y[:, :, None] * g / torch.linalg.vector_norm(g, dim=2, keepdim=True).clamp(min=_NONE)
-    return rays
 
 
 def _balanced(y: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import polars as pl
 from gradflip.claims import ratios
 from gradflip.report._accuracy import QUARTERS, SIDE, log_x, titled
 from gradflip.report._figures import HINT, THEORY, Drawn, Figure
+from gradflip.report._heat_maps import edges
 from gradflip.report._random_marks import colored, listed
 
 LEVELS = (0.5, 0.75)
@@ -52,7 +53,7 @@ def _averages(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _bracket(numbers: pl.DataFrame, width: int, dim: int, *, first: bool) -> Drawn:
     constants = sorted(set(numbers["C0"].to_list()))
-    edges = numbers.unpivot(
+    drawn = numbers.unpivot(
         on=list(_EDGES), index=["curve", "C0", "epsilon", "epsilon_sqrt_d", "seeds", "best"], variable_name="edge",
         value_name="accuracy",
     ).with_columns(pl.col("edge").replace_strict(_EDGES))  # fmt: skip
@@ -74,7 +75,7 @@ def _bracket(numbers: pl.DataFrame, width: int, dim: int, *, first: bool) -> Dra
         alt.Tooltip("accuracy:Q", format=".1%", title="robust accuracy, mean over seeds"),
         alt.Tooltip("best:N", title="the best network was trained on"), alt.Tooltip("seeds:Q", title="seeds"),
     ]  # fmt: skip
-    base = alt.Chart(edges).encode(x=x, color=color, opacity=faint.then(alt.value(1)).otherwise(alt.value(0.1)))
+    base = alt.Chart(drawn).encode(x=x, color=color, opacity=faint.then(alt.value(1)).otherwise(alt.value(0.1)))
     band = alt.Chart(numbers).mark_area().encode(
         x=x, y=alt.Y("attainable_accuracy:Q", title="robust accuracy", scale=scale, axis=axis),
         y2="certified_accuracy:Q", color=color, opacity=faint.then(alt.value(0.15)).otherwise(alt.value(0.02)),
@@ -88,9 +89,10 @@ def _bracket(numbers: pl.DataFrame, width: int, dim: int, *, first: bool) -> Dra
 
 def _map(numbers: pl.DataFrame, width: int, dim: int) -> Drawn:
     """Certified robust error over C0 and budget; each cell reaches half-way to its neighbours."""
-    ratio = min(_ratio(own["epsilon"].to_list()) for _, own in numbers.group_by("C0"))
+    places = {C0: own["epsilon_sqrt_d"].sort().to_list() for (C0,), own in numbers.group_by("C0")}
+    upright = [edges(place, places[C0]) for C0, place in numbers.select("C0", "epsilon_sqrt_d").iter_rows()]
     cells = numbers.with_columns(
-        (pl.col("epsilon_sqrt_d") / ratio**0.5).alias("bottom"), (pl.col("epsilon_sqrt_d") * ratio**0.5).alias("top")
+        pl.Series("bottom", [low for low, _ in upright]), pl.Series("top", [high for _, high in upright])
     )
     domain = [float(cells["bottom"].min()), float(cells["top"].max())]  # type: ignore[arg-type]
     y_scale = alt.Scale(type="log", domain=domain, nice=False)
@@ -111,12 +113,6 @@ def _map(numbers: pl.DataFrame, width: int, dim: int) -> Drawn:
     )  # fmt: skip
     title = titled(f"proved for every network, d = {dim}, m = {width:,}", "share of points it is wrong about")
     return alt.layer(chart).properties(**SIDE, title=title)
-
-
-def _ratio(places: list[float]) -> float:
-    """The ratio of two neighbouring budgets, the smallest there is."""
-    ordered = sorted(set(places))
-    return min((b / a for a, b in zip(ordered, ordered[1:], strict=False)), default=2**0.5)
 
 
 def _caption(rows: pl.DataFrame, numbers: pl.DataFrame) -> str:
