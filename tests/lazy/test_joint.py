@@ -305,6 +305,16 @@ def test_weights_at_will_prove_more_than_equal_ones():
     assert float(equal.weights.max() - equal.weights.min()) < 1e-12
 
 
+def test_without_steps_the_points_stay_on_their_rays_and_each_class_has_half_of_the_weights():
+    x, y = close_classes(13, 30)
+    ball = make()
+    found = certify_jointly(ball, x, y, 0.4, steps=0, optimize_weights=False)
+    g = ball.network0.gradient(x)
+    rays = x - 0.4 * y[:, None] * g / g.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(found.perturbed, rays, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found.weights, torch.where(y > 0, 0.5 / 7, 0.5 / 6).double())
+
+
 def test_the_same_arguments_give_the_same_proof_and_change_nothing():
     x, y = close_classes(10, 30)
     before = x.clone()
