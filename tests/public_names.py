@@ -11,8 +11,11 @@ import gradflip
 Described = dict[str, str | list[str]]
 
 
-def described() -> Described:
+def described(*, second_names: bool = False) -> Described:
     """Every public name of the package and of its folders, and how it is called.
+
+    Args:
+        second_names: Whether what has several names is described under each of them.
 
     Returns:
         `"gradflip.flip"` -> its parameters, such as `"network"`, `"*finder=None"`; of classes those of the constructor,
@@ -25,8 +28,8 @@ def described() -> Described:
     for module in (gradflip, *folders()):
         for name in module.__all__:
             path, value = f"{module.__name__}.{name}", getattr(module, name)
-            named = inspect.isclass(value) or inspect.isroutine(value)
-            known = first.setdefault(id(value), path) if named else path
+            once = not second_names and (inspect.isclass(value) or inspect.isroutine(value))
+            known = first.setdefault(id(value), path) if once else path
             found |= of_name(path, value) if known == path else {path: f"is {known}"}
     return dict(sorted(found.items()))
 
