@@ -33,7 +33,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
 
     Columns. What was trained: `data classes size dim antialias width bias output_bias train_images protocol clip
     training` (`"adversarial"` or `"standard"`), `C0 radius trained_epsilon` (null for standard training), in words
-    `network`. How it went: `stopped_because epochs converged robust_train_accuracy`, `deviation` (sqrt(m) max_j
+    `network`. How it went: `stopped_because epochs converged robust_train_accuracy`, `scaled_deviation` (sqrt(m) max_j
     |w_j - w_(j,0)| of the network attacked), `test_error`. What became of the `images` test images at the budget
     `epsilon`: `correct` without any perturbation; `survived_one_step` (a single gradient step of length epsilon),
     `survived_ray` (no flip along the gradient ray within epsilon, exactly; null where pixels are clipped, as the ray
@@ -142,7 +142,7 @@ def _row(parameters: dict[str, Any], epsilon: float | None, ball: LazyBall, fit:
         "epochs": fit.epochs,
         "converged": None if standard else fit.converged,
         "robust_train_accuracy": None if standard else max(fit.history["robust_train_accuracy"]),
-        "deviation": math.sqrt(parameters["width"]) * fit.deviation,
+        "scaled_deviation": math.sqrt(parameters["width"]) * fit.deviation,
     }
 
 

@@ -9,11 +9,16 @@ from typing import Any
 
 from gradflip.experiments._family import Family, alike
 from gradflip.experiments._settings import Settings
-from gradflip.sweep import Cell
+from gradflip.sweep import Cell, Measure
 
-MEASURE = "gradflip.experiments._adversarial_attacks:measure"
-VERSION = 1
-"""Version of the measure: raise it when its numbers change."""
+ADVERSARIAL_ATTACKS = Measure(
+    "adversarial-attacks",
+    version=1,
+    reference="gradflip.experiments._adversarial_attacks:measure",
+    hashed_as="gradflip.experiments._adversarial_attacks:measure",
+    renamed=(("deviation", "scaled_deviation"),),
+)
+"""Train adversarially within the ball, then attack the test images in three ways."""
 
 Run = tuple[float | None, float]
 """(epsilon that is trained against, or None for standard training; C0)."""
@@ -132,7 +137,7 @@ def adversarial_cell(
         "budgets": None if budgets is None else list(budgets),
         "device": settings.device,
     }
-    return Cell(MEASURE, VERSION, parameters, seed, cost=_cost(parameters), label=_label(parameters, seed))
+    return Cell(ADVERSARIAL_ATTACKS, parameters, seed, cost=_cost(parameters), label=_label(parameters, seed))
 
 
 def lattice(low: float, high: float, centre: float, step: float) -> tuple[float, ...]:
@@ -170,7 +175,6 @@ def _union(group: list[Cell]) -> Cell:
     parameters = dict(first.parameters) | {"runs": [list(run) for run in runs]}
     return Cell(
         first.measure,
-        first.version,
         parameters,
         first.seed,
         cost=_cost(parameters),
@@ -197,8 +201,6 @@ def _label(parameters: Mapping[str, Any], seed: int) -> str:
 
 ADVERSARIAL = Family(
     name="adversarial",
-    measure="adversarial-attacks",
-    version=VERSION,
     settings=tuple(Settings.model_fields),
     merge=merged,
     columns={

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
-from gradflip.experiments._adversarial_cells import ADVERSARIAL, Effort, Run, adversarial_cell
+from gradflip.experiments._adversarial_cells import ADVERSARIAL, ADVERSARIAL_ATTACKS, Effort, Run, adversarial_cell
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._family import Family
 from gradflip.experiments._settings import Preset, Settings
@@ -147,8 +147,9 @@ def _rows(table: pl.DataFrame, trainings: tuple[Trainings, ...], effort: Effort,
     """The rows of these trainings."""
     import polars as pl
 
-    if "training" not in table.columns:  # nothing was trained adversarially
-        return table.clear()
+    table = table.filter(table["measure"] == ADVERSARIAL_ATTACKS.name) if len(table) else table
+    if not len(table):
+        return table
     own = [pl.lit(False)]
     for t in trainings:
         shape = (pl.col("size") == t.size) & (pl.col("width") == t.width) & (pl.col("train_images") == effort.images)

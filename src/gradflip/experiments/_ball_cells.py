@@ -8,10 +8,22 @@ from typing import Any
 
 from gradflip.experiments._family import Family
 from gradflip.experiments._settings import Settings
-from gradflip.sweep import Cell
+from gradflip.sweep import Cell, Measure
 
-VERSION = 1
-"""Version of the measures of the ball: raise it when their numbers change."""
+
+def ball_measure(kind: str, *, version: int = 1) -> Measure:
+    """The measure of an experiment on the ball; all three there are were hashed by their module in 0.1.
+
+    Args:
+        kind: Of the experiment; its measure is in `_ball_<kind>.py`.
+        version: Of the numbers.
+
+    Returns:
+        The measure `ball-<kind>`.
+    """
+    reference = f"gradflip.experiments._ball_{kind.replace('-', '_')}:measure"
+    renamed = (("ball_kind", None), ("deviation", "scaled_deviation"))
+    return Measure(f"ball-{kind}", version, reference, hashed_as=reference, renamed=renamed)
 
 
 @dataclass(frozen=True)
@@ -44,11 +56,11 @@ def ball_cells(kind: str, parts: tuple[Part, ...], settings: Settings) -> list[C
     Returns:
         Cells.
     """
-    measure = f"gradflip.experiments._ball_{kind.replace('-', '_')}:measure"
+    measure = ball_measure(kind)
     images = {"data": settings.data, "classes": list(settings.classes)}
     return [
         Cell(
-            measure, VERSION, dict(part.parameters) | (images if part.data else {}), seed, cost=part.seconds,
+            measure, dict(part.parameters) | (images if part.data else {}), seed, cost=part.seconds,
             label=f"{part.label}, seed {seed}",
         )
         for part in parts
@@ -62,8 +74,6 @@ def _each_once(cells: list[Cell]) -> list[Cell]:
 
 BALL = Family(
     name="ball",
-    measure="lazy-ball",
-    version=VERSION,
     settings=("preset", "data", "classes", "seeds", "seed"),
     merge=_each_once,
     columns={"of the lazy ball": lambda cell: cell.label},

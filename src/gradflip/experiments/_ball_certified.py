@@ -29,7 +29,7 @@ _TRAINED_ON = ("both classes", "class -1 alone", "class +1 alone")
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
     """One ball: a row per budget, with the share of points that every network gets wrong and the best found.
 
-    Columns. The ball: `ball_kind line data classes size dim width C0 points`; the budget: `epsilon
+    Columns. The ball: `line data classes size dim width C0 points`; the budget: `epsilon
     epsilon_sqrt_d`. Shares of the points that every network of the ball gets wrong at least: `certified_single` (one
     point at a time), and with joint certificates for those left, `certified_pairs`, `certified_fours` and
     `certified_eights` (groups of so many), `certified_all` (one group); the largest of them `certified_error`, and what
@@ -59,7 +59,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
         robust = [_robust(nets[i], points, labels, epsilon, own, seed) for nets in trained]
         best = max(range(3), key=lambda which: robust[which])
         rows.append({
-            "ball_kind": "certified", "line": parameters["line"], "data": parameters["data"],
+            "line": parameters["line"], "data": parameters["data"],
             "classes": "/".join(map(str, parameters["classes"])), "size": parameters["size"], "dim": split.dim,
             "width": parameters["width"], "C0": float(parameters["C0"]), "points": len(points),
             "epsilon": epsilon, "epsilon_sqrt_d": epsilon * math.sqrt(split.dim), **certified,
@@ -68,7 +68,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
         })  # fmt: skip
         progress(0.4 + 0.6 * (i + 1) / len(epsilons))
     budgets = [value if math.isfinite(value) else None for value in alone.epsilon.tolist()]
-    observations = {"ball_kind": ["certified"] * len(points), "line": [parameters["line"]] * len(points),
+    observations = {"line": [parameters["line"]] * len(points),
                     "point": list(range(len(points))), "flip_budget": budgets}  # fmt: skip
     return Measured(rows, observations)
 

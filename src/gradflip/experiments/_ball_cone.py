@@ -22,8 +22,8 @@ from gradflip.sweep import Measured
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
     """One training that leaves its ball and goes on: a row per iterate and scale, the picture as observations.
 
-    Columns of a row: `ball_kind dim width C0`; `line`, where the iterate W is; `steps` of SGD behind it, `scale` c; of
-    c W the `deviation`, sqrt(m) max_j |c w_j - w_(j,0)|, and `in_ball`; `cone_deviation`, the least of that over all
+    Columns of a row: `dim width C0`; `line`, where the iterate W is; `steps` of SGD behind it, `scale` c; of c W the
+    `scaled_deviation`, sqrt(m) max_j |c w_j - w_(j,0)|, and `in_ball`; `cone_deviation`, the least of that over all
     scales, and `in_cone`; `test_error`; means over the test images that W flips: `gradient_norm step perturbation
     relative`; and by how much c step, perturbation and relative of c W differ from those of W at any image, relative to
     them: `step_off perturbation_off relative_off`. Observations: points of the plane through the origin, W_0 and the
@@ -49,7 +49,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
         progress(0.7 + 0.2 * (i + 1) / len(iterates))
     picture = _picture(ball, iterates)
     progress(1.0)
-    return Measured(rows, {"ball_kind": ["cone"] * len(picture["what"]), **picture})
+    return Measured(rows, picture)
 
 
 def _trained(
@@ -86,14 +86,13 @@ def _scaled(
         multiple = TwoLayer(scale * network.W, network.a)
         found = flip(multiple, x)
         rows.append({
-            "ball_kind": "cone",
             "line": line,
             "dim": network.dim,
             "width": network.width,
             "C0": ball.C0,
             "steps": steps,
             "scale": float(scale),
-            "deviation": root * ball.deviation(multiple),
+            "scaled_deviation": root * ball.deviation(multiple),
             "in_ball": ball.contains(multiple),
             "cone_deviation": root * cone.distance,
             "in_cone": in_cone,

@@ -24,7 +24,7 @@ class BallExperiment(Experiment):
     """A declared experiment on the lazy ball.
 
     Attributes:
-        kind: Which measure its parts are given to, and which figure is drawn; the column `ball_kind` of its rows.
+        kind: Which measure its parts are given to, and which figure is drawn.
         parts: What each preset measures.
         shown: The parameters by which a preset is described, and what they are called.
     """
@@ -73,9 +73,7 @@ class BallExperiment(Experiment):
         Returns:
             Its rows, in the order of the table; columns of other experiments are null.
         """
-        if "ball_kind" not in table.columns:  # nothing of the ball
-            return table.clear()
-        return table.filter(table["ball_kind"] == self.kind)
+        return table.filter(table["measure"] == f"ball-{self.kind}") if len(table) else table
 
 
 def _listed(values: list[Any]) -> str:

@@ -26,7 +26,7 @@ _NUMBERS = 2**24  # normal numbers held at once
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
     """One initialisation, or many drawn anew: a row per quantity and line of the figure that it lies on.
 
-    Columns of a row: `ball_kind`; `part`, what was measured; `line`, what is held along it, and `over`, the column that
+    Columns of a row: `part`, what was measured; `line`, what is held along it, and `over`, the column that
     varies. By part:
 
     `"start"` (W_0, over `dim` or `width`): `value0`, the root mean square of f(x; W_0) over inputs x uniform on the
@@ -37,7 +37,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     |grad f| that was attained in the ball, `minimum_low`, of what no network of it goes below, `drop`, gradient0 -
     minimum, null where the gradient may vanish at an input: the ball cannot take more than there is.
     `"trained"` (a row per C0, at test images): `gradient`, `gradient_start` (the same images at W_0), `difference`;
-    `test_error`, `deviation` (sqrt(m) max_j |w_j - w_(j,0)|), `steps`, `stopped_because`.
+    `test_error`, `scaled_deviation` (sqrt(m) max_j |w_j - w_(j,0)|), `steps`, `stopped_because`.
     `"fixed"` and `"moved"` (Lemma 4.3): how often in `draws` the number of neurons that can change sign exceeded its
     `bound`, `violations`, which should be in a share `gamma` at most; `neurons`, the mean number; of x itself also
     `probability`, of exceeding it, exact; of x + delta the length `constant` / sqrt d of delta.
@@ -53,7 +53,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     parts = {"networks": _networks, "fixed": _fixed, "moved": _moved}
     rows = parts[parameters["part"]](parameters, seed, progress)
     progress(1.0)
-    return Measured([{"ball_kind": "lemmas", **row} for row in rows])
+    return Measured(rows)
 
 
 def _networks(parameters: Row, seed: int, progress: Callable[[float], None]) -> list[Row]:
@@ -105,7 +105,7 @@ def _networks(parameters: Row, seed: int, progress: Callable[[float], None]) -> 
             "gradient_start": start_norm,
             "difference": differing(trained, images),
             "test_error": float((margins <= 0).to(torch.float64).mean()),
-            "deviation": fit.deviation * math.sqrt(width),
+            "scaled_deviation": fit.deviation * math.sqrt(width),
             "steps": fit.steps,
             "stopped_because": fit.stopped_because.value,
         }

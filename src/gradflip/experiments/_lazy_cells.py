@@ -6,11 +6,16 @@ from typing import Any
 
 from gradflip.experiments._family import Family, alike
 from gradflip.experiments._settings import LazyGrid, Settings
-from gradflip.sweep import Cell
+from gradflip.sweep import Cell, Measure
 
-MEASURE = "gradflip.experiments._lazy_flip:measure"
-VERSION = 2
-"""Version of the measure: raise it when its numbers change."""
+LAZY_FLIP = Measure(
+    "lazy-flip",
+    version=2,
+    reference="gradflip.experiments._lazy_flip:measure",
+    hashed_as="gradflip.experiments._lazy_flip:measure",
+    renamed=(("deviation", "scaled_deviation"),),
+)
+"""Train in the ball, then flip every test image exactly."""
 
 # training images of the classes 0 and 1; only for the estimate of the time left and for `min_steps`
 _IMAGES = {"mnist": 12_665, "fashion-mnist": 12_000, "digits": 290, "sphere": 2_000}
@@ -64,7 +69,7 @@ def lazy_cell(
     share = min(1.0, 0.05 * max(grid.C0s) / 10 + 0.95 * (max(grid.C0s) > 20))
     cost = (size**2 + 150) * width * epochs * steps_an_epoch * share * 1e-9
     label = f"d = {size**2}, m = {width}, seed {seed}"
-    return Cell(MEASURE, VERSION, parameters, seed, cost=cost, label=label)
+    return Cell(LAZY_FLIP, parameters, seed, cost=cost, label=label)
 
 
 def merged(cells: list[Cell]) -> list[Cell]:
@@ -84,7 +89,7 @@ def _union(group: list[Cell]) -> Cell:
     constants = sorted({C0 for cell in group for C0 in cell.parameters["C0s"]})
     epochs = max(cell.parameters["max_epochs"] for cell in group)
     parameters = dict(longest.parameters) | {"C0s": constants, "max_epochs": epochs}
-    return Cell(longest.measure, longest.version, parameters, longest.seed, cost=longest.cost, label=longest.label)
+    return Cell(longest.measure, parameters, longest.seed, cost=longest.cost, label=longest.label)
 
 
 def _C0s(cell: Cell) -> str:
@@ -93,8 +98,6 @@ def _C0s(cell: Cell) -> str:
 
 LAZY = Family(
     name="lazy",
-    measure="lazy-flip",
-    version=VERSION,
     settings=tuple(Settings.model_fields),
     merge=merged,
     columns={

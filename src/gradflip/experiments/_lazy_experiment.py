@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._family import Family
-from gradflip.experiments._lazy_cells import LAZY, lazy_cell
+from gradflip.experiments._lazy_cells import LAZY, LAZY_FLIP, lazy_cell
 from gradflip.experiments._settings import LazyGrid, Preset, Settings
 from gradflip.sweep import Cell
 
@@ -101,8 +101,9 @@ class LazyExperiment(Experiment):
         """
         import polars as pl
 
-        if "normalize" not in table.columns:  # no network trained plainly
-            return table.clear()
+        table = table.filter(table["measure"] == LAZY_FLIP.name) if len(table) else table
+        if not len(table):
+            return table
         chosen = self.grid(settings)
         wanted: dict[str, Any] = {"size": chosen.sizes, "width": chosen.widths, "C0": [float(C0) for C0 in chosen.C0s]}
         fixed = {"normalize": self.normalize, "bias": self.bias}

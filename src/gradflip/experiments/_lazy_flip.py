@@ -21,10 +21,10 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     """One trajectory: a row per C0, and per C0 and test image an observation.
 
     Columns of a row. What was trained: `data classes size dim normalize antialias width bias output_bias protocol
-    C0`. How it went: `stopped_because epochs steps`, `deviation` and `left_at` (sqrt(m) max_j |w_j - w_(j,0)| of the
-    network kept and of the first one seen outside, null if none was), `train_error test_error linearization_error
-    signs_changed`. What was found on the `images` test images: `correct` of them, and of these `flipped never flat
-    boundary`. Means over the correct images that flip: `input_norm gradient_norm step perturbation relative`, and the
+    C0`. How it went: `stopped_because epochs steps`, `scaled_deviation` and `left_at` (sqrt(m) max_j |w_j - w_(j,0)|
+    of the network kept and of the first one seen outside, null if none was), `train_error test_error
+    linearization_error signs_changed`. What was found on the `images` test images: `correct` of them, and of these
+    `flipped never flat boundary`. Means over the correct images that flip: `input_norm gradient_norm step perturbation relative`, and the
     quantities that the theory holds flat: `relative_sqrt_d` (rho sqrt d), `gradient_flat` (|g| / sqrt d), `step_flat`
     (s* d / sqrt(|x|^2 + b)), `relative_flat` (rho sqrt d / sqrt(1 + b / |x|^2)), b = 1 with biases, else 0.
     Coefficients of variation over the same images: `gradient_norm_cv step_cv relative_cv`. As the published scripts
@@ -119,7 +119,7 @@ def _row(parameters: dict[str, Any], split: Split, ball: LazyBall, fit: Fit, fou
         "stopped_because": fit.stopped_because.value,
         "epochs": fit.epochs,
         "steps": fit.steps,
-        "deviation": root * fit.deviation,
+        "scaled_deviation": root * fit.deviation,
         "left_at": None if fit.left_at is None else root * fit.left_at,
         "train_error": _error(fit.network, split.x_train, split.y_train),
         "test_error": 1 - float(right.to(torch.float64).mean()),

@@ -19,11 +19,11 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
     """One ensemble of two-layer networks of the exact law, never built: a row per line, an observation per network.
 
-    Columns of a row: `kind activation`; `line`, along which axis sizes grow and where the other stands, `along`
+    Columns of a row: `activation`; `line`, along which axis sizes grow and where the other stands, `along`
     (`"width"` or `"dim"`) and `position` on it; `dim width draws`; how many networks `flipped`, `never` flip, have a
     `flat` ray or f(x) = 0 (`zero`), and `unflipped`, the share of the last three; `q05 q25 q50 q75 q95` of rho sqrt d,
     null where the quantile is infinite; `distance`, Kolmogorov's to the limit, the law of (nu / tau) |Z|. Observations:
-    `kind dim width relative_sqrt_d`, null where nothing flips.
+    `dim width relative_sqrt_d`, null where nothing flips.
 
     Args:
         parameters: `activation dim width draws`, and `lines`, the name and axis of each.
@@ -45,7 +45,6 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     ordered = values.sort().values
     counts = statuses(found)
     row: dict[str, Any] = {
-        "kind": "any-width",
         "activation": activation,
         "dim": dim,
         "width": width,
@@ -56,7 +55,6 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
         "distance": half_normal_distance(values * known.tau / known.nu),
     }
     observations = {
-        "kind": ["any-width"] * draws,
         "dim": [dim] * draws,
         "width": [width] * draws,
         "relative_sqrt_d": [value if math.isfinite(value) else None for value in values.tolist()],

@@ -8,10 +8,21 @@ from typing import Any
 
 from gradflip.experiments._family import Family
 from gradflip.experiments._settings import Settings
-from gradflip.sweep import Cell
+from gradflip.sweep import Cell, Measure
 
-VERSION = 1
-"""Version of the measures of random networks: raise it when their numbers change."""
+
+def random_measure(kind: str, *, version: int = 1) -> Measure:
+    """The measure of an experiment on random networks; all four there are were hashed by their module in 0.1.
+
+    Args:
+        kind: Of the experiment; its measure is in `_random_<kind>.py`.
+        version: Of the numbers.
+
+    Returns:
+        The measure `random-<kind>`.
+    """
+    reference = f"gradflip.experiments._random_{kind.replace('-', '_')}:measure"
+    return Measure(f"random-{kind}", version, reference, hashed_as=reference, renamed=(("kind", None),))
 
 
 @dataclass(frozen=True)
@@ -40,9 +51,9 @@ def random_cells(kind: str, ensembles: tuple[Ensemble, ...], settings: Settings)
     Returns:
         Cells.
     """
-    measure = f"gradflip.experiments._random_{kind.replace('-', '_')}:measure"
+    measure = random_measure(kind)
     return [
-        Cell(measure, VERSION, ensemble.parameters, seed, cost=ensemble.seconds, label=_label(ensemble, seed))
+        Cell(measure, ensemble.parameters, seed, cost=ensemble.seconds, label=_label(ensemble, seed))
         for ensemble in ensembles
         for seed in range(settings.seed, settings.seed + (settings.seeds or 1))
     ]
@@ -58,8 +69,6 @@ def _each_once(cells: list[Cell]) -> list[Cell]:
 
 RANDOM = Family(
     name="random",
-    measure="random-network",
-    version=VERSION,
     settings=("preset", "seeds", "seed"),
     merge=_each_once,
     columns={"random networks": lambda cell: cell.label},

@@ -30,11 +30,11 @@ WAYS = ("one step", "several steps")
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
     """One ensemble of deep networks, never built: one row, and observations of the attacks.
 
-    Columns of a row: `kind curve activation weight_variance shape depth dim widths`; `flips` of `draws` networks by the
+    Columns of a row: `curve activation weight_variance shape depth dim widths`; `flips` of `draws` networks by the
     single step s = nu / tau^2, the share `flip_probability`, `limit` = 2 Phi(1) - 1 and `from_limit`, how much more
     often than that; of `ray_draws` others, followed along the ray to their flip, how many `flipped`, `never` flip, are
     `flat`, `zero` or `not_found`, and `unflipped`, the share of all but the first; `q25 q50 q75` of rho sqrt d, null if
-    infinite, and `limit_q25 limit_q50 limit_q75`; `distance`, Kolmogorov's to the limit. Observations: `kind curve
+    infinite, and `limit_q25 limit_q50 limit_q75`; `distance`, Kolmogorov's to the limit. Observations: `curve
     activation shape depth dim`, `way` (`"one step"` of size s, or `"several steps"` of nu / (4 tau^2) that add up to
     s), `s` in units of nu / tau^2, `flips` of `draws`.
 
@@ -56,7 +56,6 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     levels = {"q25": 0.25, "q50": 0.5, "q75": 0.75}
     counts = statuses(found)
     fixed = {
-        "kind": "depth",
         "curve": curve(parameters),
         "activation": activation,
         "shape": parameters["shape"],

@@ -73,9 +73,7 @@ class RandomExperiment(Experiment):
         Returns:
             Its rows, in the order of the table; columns of other experiments are null.
         """
-        if "kind" not in table.columns:  # no random network at all
-            return table.clear()
-        return table.filter(table["kind"] == self.kind)
+        return table.filter(table["measure"] == f"random-{self.kind}") if len(table) else table
 
 
 def _listed(values: list[Any]) -> str:

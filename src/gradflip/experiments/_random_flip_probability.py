@@ -17,7 +17,7 @@ from gradflip.theory import limits
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
     """One ensemble of two-layer networks: a row per step.
 
-    Columns of a row: `kind activation dim width`; `s`, the step in units of nu / tau^2, and `step` itself; how often
+    Columns of a row: `activation dim width`; `s`, the step in units of nu / tau^2, and `step` itself; how often
     f(x) f(x(s)) < 0: `flips` of `draws` networks of the exact law, which are never built, as a share
     `flip_probability`; the same of networks with explicit matrices, `explicit_flips explicit_draws
     explicit_flip_probability`, null if none were asked for; `limit`, 2 Phi(s) - 1, and `from_limit`, how much more
@@ -43,7 +43,6 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     for i, s in enumerate(parameters["steps"]):
         limit = known.flip_probability(float(steps[i]))
         rows.append({
-            "kind": "flip-probability",
             "activation": activation,
             "dim": dim,
             "width": width,

@@ -24,7 +24,7 @@ _LEVELS = {"low": 0.05, "middle": 0.5, "high": 0.95}
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
     """One ensemble of two-layer networks, drawn twice, implicit and explicit: a row per step.
 
-    Everything is in units of nu. Columns of a row: `kind activation dim width position`, `s` in units of nu / tau^2;
+    Everything is in units of nu. Columns of a row: `activation dim width position`, `s` in units of nu / tau^2;
     `draws` and `explicit_draws`; `ks`, the largest Kolmogorov distance between the two samples of `tests` marginals and
     projections of (f(x), f(x(s))); `correlation explicit_correlation limit_correlation`; `distance`, Kolmogorov's
     between the implicit sample of f(x(s)) and its limit law; `reach` of the bins. Observations, by `what`: `"count"`,
@@ -52,7 +52,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     rows: list[dict[str, Any]] = []
     columns: dict[str, list[Any]] = {name: [] for name in (*_FIXED, *_OBSERVED)}
     for i, s in enumerate(parameters["steps"]):
-        fixed = {"kind": "joint-law", "activation": activation, "dim": dim, "width": width, "s": s}
+        fixed = {"activation": activation, "dim": dim, "width": width, "s": s}
         one: NDArray[np.float64] = implicit[:, [0, i + 1]]
         other: NDArray[np.float64] = explicit[:, [0, i + 1]]
         rows.append({
@@ -72,10 +72,10 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
             for line in [*_counts(other, parameters), *_bands(one)]:
                 for name, value in (fixed | dict.fromkeys(_OBSERVED) | line).items():
                     columns[name].append(value)
-    return Measured(rows, columns if columns["kind"] else {})
+    return Measured(rows, columns if columns["s"] else {})
 
 
-_FIXED = ("kind", "activation", "dim", "width", "s")
+_FIXED = ("activation", "dim", "width", "s")
 _OBSERVED = ("what", "f", "f_to", "after", "after_to", "count", "low", "middle", "high")
 
 

@@ -38,7 +38,7 @@ def averages(rows: pl.DataFrame, by: Sequence[str], column: str) -> pl.DataFrame
         pl.col(column).mean().alias("robust"),
         pl.col(column).std().fill_null(0.0).alias("std"),
         (1 - pl.col("test_error").mean()).alias("correct"),
-        pl.col("deviation").mean(),
+        pl.col("scaled_deviation").mean(),
         pl.col("seed").n_unique().cast(pl.Int64).alias("seeds"),
         pl.col("images").max(),
     )

@@ -17,7 +17,7 @@ _NETWORK = ["cell", "seed", "training", "C0", "trained_epsilon"]  # a row is one
 
 
 def _rows(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(pl.col("training").is_not_null()) if "training" in table.columns else table.clear()
+    return table.filter(table["measure"] == "adversarial-attacks") if len(table) else table
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def _summary(rows: pl.DataFrame) -> dict[str, Any]:
         "adversarial": len(adversarial),
         "stopped": dict(adversarial["stopped_because"].value_counts(sort=True).sort("stopped_because").iter_rows()),
         "converged": adversarial["converged"].mean(),
-        "outside": int((adversarial["deviation"] > (1 + 1e-6) * adversarial["C0"]).sum()),
+        "outside": int((adversarial["scaled_deviation"] > (1 + 1e-6) * adversarial["C0"]).sum()),
         "others": len(adversarial) - int(adversarial["protocol"].value_counts()["count"].max() or 0),  # type: ignore[arg-type]
         "dims": _contour(dims, AXES["dim-budget"]),
         "widths": _contour(widths, AXES["width-radius"]),
@@ -105,7 +105,7 @@ _COLUMNS = (
     Column("stopped_because", "stopped"),
     Column("epochs", "epochs"),
     Column("converged", "converged", _said),
-    Column("deviation", "deviation", _fixed),
+    Column("scaled_deviation", "deviation", _fixed),
     Column("test_error", "test error", _share),
     Column("robust_one_step", "one step", _share),
     Column("robust_ray", "ray", _share),

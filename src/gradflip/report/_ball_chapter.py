@@ -13,7 +13,7 @@ from gradflip.theory import smallest_covered_dim, width_window
 
 
 def _rows(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(pl.col("ball_kind").is_not_null()) if "ball_kind" in table.columns else table.clear()
+    return table.filter(table["measure"].str.starts_with("ball-")) if len(table) else table
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def _summary(rows: pl.DataFrame) -> dict[str, Any]:
         "extremes": _extremes(rows),
         "broken": _broken(rows),
         "left": _left(rows),
-        "certified": "certified" in rows["ball_kind"].to_list(),
+        "certified": "ball-certified" in rows["measure"].to_list(),
     }
 
 
@@ -67,7 +67,7 @@ def _left(rows: pl.DataFrame) -> dict[str, Any] | None:
     """The last iterate inside the ball and the first outside of its cone."""
     if "cone_deviation" not in rows.columns:
         return None
-    own = rows.filter(pl.col("ball_kind") == "cone", pl.col("scale") == 1)
+    own = rows.filter(pl.col("measure") == "ball-cone", pl.col("scale") == 1)
     if not len(own):
         return None
     inside, outside = own.filter(pl.col("in_ball")), own.filter(~pl.col("in_cone"))
@@ -82,7 +82,7 @@ def _left(rows: pl.DataFrame) -> dict[str, Any] | None:
 
 def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
     """Which lemmas were measured, and whether Theorem 3.1 covers any of the widths, its constants being 1."""
-    kinds = sorted({kind for rows in tables if len(rows) for kind in rows["ball_kind"].to_list()})
+    kinds = sorted({name.removeprefix("ball-") for rows in tables if len(rows) for name in rows["measure"].to_list()})
     dims = sorted({dim for rows in tables if len(rows) for dim in rows["dim"].drop_nulls().to_list()})
     covered = [dim for dim in dims if not width_window(dim).empty]
     return {"kinds": kinds, "dims": dims, "covered": covered, "from": smallest_covered_dim()}
@@ -131,7 +131,7 @@ _TRAINED = (
     Column("seed", "seed"),
     Column("stopped_because", "stopped"),
     Column("steps", "steps", _size),
-    Column("deviation", "deviation"),
+    Column("scaled_deviation", "deviation"),
     Column("test_error", "test error", _share),
     Column("gradient_start", "|∇f(W0)|"),
     Column("gradient", "|∇f|"),
@@ -154,7 +154,7 @@ _CONE = (
     Column("steps", "steps", _size),
     Column("scale", "c", _general),
     Column("seed", "seed"),
-    Column("deviation", "deviation of c W"),
+    Column("scaled_deviation", "deviation of c W"),
     Column("in_ball", "in the ball"),
     Column("cone_deviation", "distance of the ray"),
     Column("in_cone", "in the cone"),

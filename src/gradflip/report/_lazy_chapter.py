@@ -13,7 +13,7 @@ from gradflip.theory import smallest_covered_dim, width_window
 
 
 def _rows(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(pl.col("normalize").is_not_null()) if "normalize" in table.columns else table.clear()
+    return table.filter(table["measure"] == "lazy-flip") if len(table) else table
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
@@ -60,7 +60,7 @@ _COLUMNS = (
     Column("normalize", "inputs", lambda normalize: "norm 1" if normalize else "pixels", page_only=True),
     Column("stopped_because", "stopped"),
     Column("epochs", "epochs"),
-    Column("deviation", "deviation", _fixed, page_only=True),
+    Column("scaled_deviation", "deviation", _fixed, page_only=True),
     Column("left_at", "left at", _fixed, page_only=True),
     Column("test_error", "test error", _share),
     Column("correct", "correct"),

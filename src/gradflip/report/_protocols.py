@@ -30,7 +30,7 @@ def protocol_numbers(rows: pl.DataFrame) -> pl.DataFrame:
         return pl.DataFrame(schema={"what": pl.String})
     means = averages(rows, ["protocol", "dim", "width", "C0", "epsilon"], "robust_pgd")
     return means.with_columns(
-        pl.lit("protocol").alias("what"), (pl.col("deviation") > OUTSIDE * pl.col("C0")).alias("outside")
+        pl.lit("protocol").alias("what"), (pl.col("scaled_deviation") > OUTSIDE * pl.col("C0")).alias("outside")
     )
 
 

@@ -12,7 +12,7 @@ from gradflip.report._listing import Column, Listing
 
 
 def _rows(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(pl.col("kind").is_not_null()) if "kind" in table.columns else table.clear()
+    return table.filter(table["measure"].str.starts_with("random-")) if len(table) else table
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def _one_step(rows: pl.DataFrame) -> dict[str, Any] | None:
     """How often the step nu / tau^2 flips two-layer networks of the largest size."""
     if "s" not in rows.columns:
         return None
-    own = rows.filter(pl.col("kind") == "flip-probability", pl.col("s") == 1)
+    own = rows.filter(pl.col("measure") == "random-flip-probability", pl.col("s") == 1)
     own = own.filter(pl.col("dim") == pl.col("dim").max())
     if not len(own):
         return None
@@ -47,7 +47,7 @@ def _one_step(rows: pl.DataFrame) -> dict[str, Any] | None:
 
 def _median(rows: pl.DataFrame) -> dict[str, Any] | None:
     """The median of rho sqrt d of the widest networks of which rays were followed."""
-    own = rows.filter(pl.col("kind") == "any-width")
+    own = rows.filter(pl.col("measure") == "random-any-width")
     if not len(own):
         return None
     widest = own.sort("width", "dim").row(-1, named=True)
@@ -56,7 +56,7 @@ def _median(rows: pl.DataFrame) -> dict[str, Any] | None:
 
 def _deep(rows: pl.DataFrame) -> dict[str, Any] | None:
     """How often one step flips the deepest networks of the largest inputs, those whose widths grow and those narrow."""
-    own = rows.filter(pl.col("kind") == "depth")
+    own = rows.filter(pl.col("measure") == "random-depth")
     if not len(own):
         return None
     deepest = own.filter(pl.col("depth") == pl.col("depth").max())
@@ -71,7 +71,8 @@ def _deep(rows: pl.DataFrame) -> dict[str, Any] | None:
 
 
 def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
-    return {"kinds": sorted({kind for rows in tables if len(rows) for kind in rows["kind"].to_list()})}
+    measures = {name for rows in tables if len(rows) for name in rows["measure"].to_list()}
+    return {"kinds": sorted(name.removeprefix("random-") for name in measures)}
 
 
 def _share(value: Any) -> str:

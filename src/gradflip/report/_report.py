@@ -102,17 +102,29 @@ def read_table(folder: RunFolder, name: str = "table") -> pl.DataFrame:
         name: `"table"`, a row per network, or `"observations"`, a row per network and test image.
 
     Returns:
-        The table.
+        The table. One that gradflip 0.1 wrote has no column `measure` to select rows by: it is read from the cells.
 
     Raises:
-        FileError: If the run has no table yet.
+        FileError: If the run has no table yet, or an old one whose cells are gone.
     """
     path = folder.path / f"{name}.parquet"
     if path.is_file():
-        return pl.read_parquet(path)
+        table = pl.read_parquet(path)
+        return table if "measure" in table.columns else _from_cells(folder, path, len(table))
     if name == "observations":
         return pl.DataFrame()
     raise FileError(f"{folder.path} has no {path.name} yet; run the experiment to its end first.")
+
+
+def _from_cells(folder: RunFolder, path: Path, length: int) -> pl.DataFrame:
+    rows, observations = folder.tables(folder_settings(folder).cells)
+    table = rows if path.stem == "table" else observations
+    if len(table) != length:
+        raise FileError(
+            f"{path} has no column 'measure' and its cells hold {len(table)} of its {length} rows; "
+            "run the experiment again to its end, which takes over what is there."
+        )
+    return table
 
 
 def findings(run: Plan, table: pl.DataFrame) -> list[tuple[str, str, Finding]]:
