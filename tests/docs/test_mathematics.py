@@ -11,6 +11,7 @@ FOLDER = ROOT / "docs" / "mathematics"
 PAGES = sorted(FOLDER.glob("*.md"))
 _CITATION = re.compile(r'docs/mathematics/([\w-]+\.md)(?:,\s+"([^"]+)")?')
 _NAME = re.compile(r"`(gradflip(?:\.\w+)+)`")
+_EXPERIMENT = re.compile(r"`((?:wang2022|montanari2022|ball)-[\w-]+)`")
 
 
 def headings(page: Path) -> list[str]:
@@ -114,6 +115,14 @@ def test_functions_that_a_page_names_exist(page):
         except ImportError:
             missing.append(dotted)
     assert missing == []
+
+
+def test_experiments_that_the_pages_name_exist():
+    from gradflip.experiments import EXPERIMENTS
+
+    mentioned = {name for page in PAGES for name in _EXPERIMENT.findall(page.read_text(encoding="utf-8"))}
+    assert "wang2022-fig2" in mentioned
+    assert mentioned <= set(EXPERIMENTS)
 
 
 def test_a_function_that_does_not_exist_is_seen():
