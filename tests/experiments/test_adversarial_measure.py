@@ -146,7 +146,8 @@ def rows_of(planned):
         for epsilon, C0 in p["runs"]:
             for budget in p["budgets"] or [epsilon]:
                 yield {
-                    "seed": cell.seed, "size": p["size"], "width": p["width"], "C0": float(C0), "bias": p["bias"],
+                    "measure": "adversarial-attacks", "seed": cell.seed,
+                    "size": p["size"], "width": p["width"], "C0": float(C0), "bias": p["bias"],
                     "training": "standard" if epsilon is None else "adversarial", "trained_epsilon": epsilon,
                     "epsilon": budget, "budgets": "many" if p["budgets"] else "own", "protocol": p["protocol"],
                     "train_images": p["images"],
@@ -154,7 +155,16 @@ def rows_of(planned):
 
 
 def lazy_row(table):
-    row = {"seed": 0, "size": 5, "width": 1000, "C0": 10.0, "bias": False, "protocol": "text", "normalize": True}
+    row = {
+        "measure": "lazy-flip",
+        "seed": 0,
+        "size": 5,
+        "width": 1000,
+        "C0": 10.0,
+        "bias": False,
+        "protocol": "text",
+        "normalize": True,
+    }
     return pl.DataFrame([row | {name: None for name in table.columns if name not in row}], schema=table.schema)
 
 

@@ -243,6 +243,6 @@ def test_rows_of_both_families_share_a_table_and_are_the_same_with_one_worker_an
     assert own["width"].to_list() == [3, 3, 5, 5]
     assert own["seed"].to_list() == [0, 1, 0, 1]
     assert own["C0"].null_count() == len(own)
-    assert outcomes[0].folder.spec["versions"].keys() == {"gradflip", "lazy-flip", "random-network"}
+    assert outcomes[0].folder.spec["versions"].keys() == {"gradflip", "lazy-flip", "random-any-width"}
     with pytest.raises(OSError, match="is not of this version"):
         folder_settings(outcomes[0].folder)  # neither experiment is registered

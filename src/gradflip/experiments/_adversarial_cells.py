@@ -26,7 +26,9 @@ Run = tuple[float | None, float]
 
 @dataclass(frozen=True)
 class Way:
-    """How networks are trained and attacked: what the paper's text and its published scripts do differently (spec 6).
+    """How networks are trained and attacked: what the paper's text and its published scripts do differently.
+
+    Source: docs/mathematics/published-protocol.md, "Adversarial protocols".
 
     Attributes:
         clip: Whether perturbed images stay in the pixel box [0, 1].

@@ -1,4 +1,4 @@
-"""What Wang et al. (2022) say of robust accuracy within the ball, as numbers (spec 5)."""
+"""What Wang et al. (2022) say of robust accuracy within the ball, as numbers (docs/mathematics/statistics.md)."""
 
 from __future__ import annotations
 

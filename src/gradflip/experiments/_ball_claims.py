@@ -1,4 +1,4 @@
-"""What Lemmas 4.1 to 4.4 and Figure 1 of Wang et al. (2022) say, as numbers (spec 3.1, 3.2, 5)."""
+"""What Lemmas 4.1 to 4.4 and Figure 1 of Wang et al. (2022) say, as numbers (docs/mathematics/lazy-training.md)."""
 
 from __future__ import annotations
 

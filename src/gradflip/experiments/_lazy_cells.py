@@ -26,7 +26,8 @@ def lazy_cell(
 ) -> Cell:
     """The cell that trains one network and flips the test images at every C0 that it crosses.
 
-    The published protocol differs in six points (spec 6): an output bias, biases also in Figures 2, 3 and 7, images
+    The published protocol differs in six points (docs/mathematics/published-protocol.md, "Standard training"): an
+    output bias, biases also in Figures 2, 3 and 7, images
     sampled without antialiasing, one order of the examples for all epochs, a check once an epoch, and the first
     network outside kept.
 

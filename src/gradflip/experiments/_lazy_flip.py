@@ -24,9 +24,9 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     C0`. How it went: `stopped_because epochs steps`, `scaled_deviation` and `left_at` (sqrt(m) max_j |w_j - w_(j,0)|
     of the network kept and of the first one seen outside, null if none was), `train_error test_error
     linearization_error signs_changed`. What was found on the `images` test images: `correct` of them, and of these
-    `flipped never flat boundary`. Means over the correct images that flip: `input_norm gradient_norm step perturbation relative`, and the
-    quantities that the theory holds flat: `relative_sqrt_d` (rho sqrt d), `gradient_flat` (|g| / sqrt d), `step_flat`
-    (s* d / sqrt(|x|^2 + b)), `relative_flat` (rho sqrt d / sqrt(1 + b / |x|^2)), b = 1 with biases, else 0.
+    `flipped never flat boundary`. Means over the correct images that flip: `input_norm gradient_norm step perturbation
+    relative`, and the quantities that the theory holds flat: `relative_sqrt_d` (rho sqrt d), `gradient_flat`
+    (|g| / sqrt d), `step_flat` (s* d / sqrt(|x|^2 + b)), `relative_flat` (rho sqrt d / sqrt(1 + b / |x|^2)), b = 1 with biases, else 0.
     Coefficients of variation over the same images: `gradient_norm_cv step_cv relative_cv`. As the published scripts
     average, misclassified images entering as 0: `published_perturbation`, and `published_gradient_norm` over all
     images.

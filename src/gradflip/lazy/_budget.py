@@ -89,7 +89,7 @@ def flip_budget(
     Shape:
         x `(n, d)`, y `(n,)`.
 
-    Source: spec 4.2.
+    Source: docs/mathematics/certificates.md, "Flip budgets".
     """
     points64, labels64 = checked(ball, x, y)
     check_counts(steps=steps)

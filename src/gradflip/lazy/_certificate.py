@@ -52,7 +52,7 @@ class Certificate:
     Shape:
         x, perturbed `(n, d)`, all else `(n,)`.
 
-    Source: spec 4.2.
+    Source: docs/mathematics/certificates.md, "Ball-wide adversarial examples".
     """
 
     ball: LazyBall
@@ -183,7 +183,7 @@ def certify(
     Shape:
         x `(n, d)`, y `(n,)`. Two matrix products a step and memory for a block of points.
 
-    Source: spec 4.2; Wang et al. (2022), Corollary 3.2.
+    Source: docs/mathematics/certificates.md, "Ball-wide adversarial examples"; Wang et al. (2022), Corollary 3.2.
     """
     points64, labels64 = checked(ball, x, y)
     budgets = _budgets(epsilon, points64)

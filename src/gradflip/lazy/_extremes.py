@@ -1,7 +1,8 @@
 """How high and how low y f can get over the ball at one input: every neuron moves alone, so sums of extremes.
 
 Over the ball of neuron j, w . x ranges over the interval of half-length r |x| around w_(j,0) . x. The maximum of y f is
-therefore m^(-1/2) sum_j |a_j| max(sign(y a_j) sigma) over these intervals + y c (spec 4.1). Where biases are
+therefore m^(-1/2) sum_j |a_j| max(sign(y a_j) sigma) over these intervals + y c (docs/mathematics/certificates.md,
+"Extremes over the ball"). Where biases are
 trained, |x| is sqrt(|x|^2 + 1) throughout.
 """
 

@@ -53,7 +53,7 @@ class JointCertificate:
     Shape:
         x, perturbed `(n, d)`; y, groups, weights, lowest `(n,)`; bound, errors `(groups,)`.
 
-    Source: spec 4.4.
+    Source: docs/mathematics/certificates.md, "Errors from a joint bound".
     """
 
     ball: LazyBall
@@ -189,7 +189,7 @@ def certify_jointly(
     Shape:
         x `(n, d)`, y, groups `(n,)`. A step takes about seven matrix products.
 
-    Source: spec 4.4.
+    Source: docs/mathematics/certificates.md, "Joint certificates".
     """
     points64, labels64 = checked(ball, x, y)
     if ball.network0.activation.name != "relu":

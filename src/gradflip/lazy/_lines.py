@@ -209,7 +209,7 @@ def highest_jointly_certain(
     Shape:
         x `(groups, points, d)`, y, weights `(groups, points)`, result `(groups,)`.
 
-    Source: spec 4.4.
+    Source: docs/mathematics/certificates.md, "The joint bound with rounding".
     """
     count, width = x.shape[1], network0.width
     rays = x if network0.bias is None else torch.cat([x, x.new_ones(*x.shape[:2], 1)], dim=2)

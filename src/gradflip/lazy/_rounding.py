@@ -19,7 +19,7 @@ from gradflip.lazy._extremes import extended, highest_sums
 from gradflip.networks import TwoLayer
 
 RADIUS_SLACK = 1e-5
-"""The ball certified is larger by this share: a W projected in floating point lies outside by rounding (spec 4.2)."""
+"""The ball certified is larger by this share: a W projected in floating point lies outside by rounding."""
 
 UNIT = 2.0**-53
 """u, the rounding of one operation in float64."""
@@ -52,7 +52,7 @@ def highest_certain(network0: TwoLayer, radius: float, x: Tensor, y: Tensor) -> 
     Shape:
         x `(n, d)`, y and result `(n,)`.
 
-    Source: spec 4.2.
+    Source: docs/mathematics/certificates.md, "The bound with rounding".
     """
     sigma = network0.activation
     if sigma.lipschitz is None:

@@ -29,7 +29,7 @@ Range = Callable[[Row, Row], tuple[Row, Row]]
 
 _HUGE = 1e290  # so many terms of this size have a finite sum
 _NEURONS = 2**14  # at once: intervals of this many stay in the cache
-_LARGER = math.nextafter(1.00001, math.inf)  # the ball certified is larger by 1e-5 (spec 4.2)
+_LARGER = math.nextafter(1.00001, math.inf)  # the ball certified is larger by 1e-5 (docs/mathematics/certificates.md)
 _GELU_LOWEST = (-0.7517915246935645, -0.16997120747990369)
 _SWISH_LOWEST = (-1.2784645427610738, -0.27846454276107379)
 _TURNS = 8  # of the search for pulls, more than the certificate was made with
@@ -119,7 +119,7 @@ def verify(certificate: Certificate | JointCertificate | str | Path) -> Verifica
         FileError: If the file is missing, altered or no certificate.
         UsageError: If the argument is neither, or the activation is not a built-in one, relu if joint.
 
-    Source: spec 4.2, 4.4.
+    Source: docs/mathematics/certificates.md, "Verification".
     """  # noqa: DOC502
     if isinstance(certificate, str | Path):
         kinds: dict[str, Callable[..., Certificate | JointCertificate]]

@@ -67,7 +67,8 @@ def flip(
         x `(n, d)`, of a `RandomNetwork` of several draws `(draws, n, d)`.
         Memory: at most 4 x block x m numbers beside the inputs, whatever n.
 
-    Source: the single gradient step of Wang et al. (2022), Section 5.1, found exactly; spec 1.2.
+    Source: the single gradient step of Wang et al. (2022), Section 5.1, found exactly; docs/mathematics/model.md,
+        "Exact flips".
     """
     if isinstance(network, RandomNetwork):
         if block is not None or not isinstance(finder, CertifiedNewton | PiecewiseLinear | Bracketed | None):

@@ -35,7 +35,7 @@ class Bracketed:
         reach: Largest step tried, as a multiple of the first-order guess.
         max_marches: Evaluations spent on the proof that the flip is the first.
 
-    Source: spec 1.2, "Other sigma: bracketed"; the root finder is Chandrupatla (1997).
+    Source: docs/mathematics/model.md, "Bracketed flips"; the root finder is Chandrupatla (1997).
     """
 
     rtol: float = 1e-12

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FlipStatus(enum.IntEnum):
-    """What happens along a ray, in this order of precedence (spec 1.2)."""
+    """What happens along a ray, in this order of precedence (docs/mathematics/model.md, "The ray")."""
 
     BOUNDARY = 0
     """f(x) = 0: the input is on the decision boundary; the step is 0 by convention."""

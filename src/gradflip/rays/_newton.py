@@ -26,7 +26,7 @@ class CertifiedNewton:
     Args:
         reach: The first trial, as a multiple of the first-order guess |f| / |g|^2.
 
-    Source: spec 1.2, "Piecewise-linear sigma: exact".
+    Source: docs/mathematics/model.md, "Certified Newton".
     """
 
     reach: float = 1.1

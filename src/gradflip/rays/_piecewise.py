@@ -32,7 +32,7 @@ class PiecewiseLinear:
     Args:
         reach: How far the first attempt looks, as a multiple of the first-order guess.
 
-    Source: spec 1.2, "Piecewise-linear sigma: exact".
+    Source: docs/mathematics/model.md, "Exact flips".
     """
 
     reach: float = 1.1

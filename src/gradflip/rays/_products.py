@@ -39,7 +39,7 @@ def gradient_ray(network: TwoLayer | RandomNetwork, x: Float[Tensor, "n d"]) -> 
     Shape:
         x `(n, d)`. Memory O(n m): for many inputs, `flip` works in blocks.
 
-    Source: Wang et al. (2022), Theorem 3.1 (the step), spec 1.2.
+    Source: Wang et al. (2022), Theorem 3.1 (the step); docs/mathematics/model.md, "The ray".
     """
     if isinstance(network, RandomNetwork):
         return random_ray(network, x)
