@@ -11,8 +11,8 @@ from gradflip._seeds import derived_seed
 from gradflip.claims import Verdict, find
 from gradflip.data import load_data
 from gradflip.experiments import EXPERIMENTS, IN_BALL, IN_CONE, OUTSIDE
-from gradflip.experiments._ball_cone import _scaled, measure
-from gradflip.experiments._ball_section import Plane, section
+from gradflip.experiments.ball._cone_measure import _scaled, measure
+from gradflip.lazy._plane_section import Plane, section
 
 CONE = {"data": "digits", "classes": [0, 1], "size": 5, "width": 40, "C0": 2, "stops": [3, 12, 60, 400],
         "scales": [0.001, 0.5, 1.0, 2.0, 1000.0]}  # fmt: skip

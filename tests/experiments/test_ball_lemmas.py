@@ -11,11 +11,11 @@ from gradflip import LazyBall, TwoLayer
 from gradflip._seeds import generator
 from gradflip.data import load_data
 from gradflip.experiments import EXPERIMENTS, Settings
-from gradflip.experiments._ball_claims import CHOSEN, FIXED, GRADIENT, INDEPENDENT
-from gradflip.experiments._ball_differences import largest_difference
-from gradflip.experiments._ball_lemmas import measure
-from gradflip.experiments._ball_neurons import crowding, in_slab, slab_bound
-from gradflip.experiments._ball_smallest import _Switches, smallest_gradient
+from gradflip.experiments.ball._claims import CHOSEN, FIXED, GRADIENT, INDEPENDENT
+from gradflip.experiments.ball._lemmas_measure import measure
+from gradflip.lazy._gradient_change import largest_difference
+from gradflip.lazy._sign_changes import crowding, in_slab, slab_bound
+from gradflip.lazy._smallest_gradient import _Switches, smallest_gradient
 
 NETWORKS = {
     "part": "networks", "data": "digits", "classes": [0, 1], "size": 5, "width": 60, "C0s": [0.5, 2], "points": 6,
@@ -200,7 +200,7 @@ def test_a_difference_is_measured_in_blocks_as_it_is_at_once(monkeypatch):
     found = [
         largest_difference(network, x, 0.3, starts=2, steps=4, draw=torch.Generator().manual_seed(1)) for _ in (0, 1)
     ]
-    monkeypatch.setattr("gradflip.experiments._ball_differences._BLOCK", 300)
+    monkeypatch.setattr("gradflip.lazy._gradient_change._BLOCK", 300)
     again = largest_difference(network, x, 0.3, starts=2, steps=4, draw=torch.Generator().manual_seed(1))
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
     torch.testing.assert_close(found[0], again)

@@ -23,7 +23,7 @@ from gradflip.experiments import (
     named,
     plan,
 )
-from gradflip.experiments._random_shapes import hidden_widths
+from gradflip.experiments.random._shapes import hidden_widths
 from gradflip.sweep import RunFolder
 
 PRESETS = ("quick", "standard", "paper")

@@ -8,9 +8,9 @@ import torch
 
 from gradflip import LazyBall, TwoLayer, flip, load_data, train
 from gradflip.experiments import LazyExperiment, LazyGrid, Settings, run
-from gradflip.experiments._lazy_cells import lazy_cell
-from gradflip.experiments._lazy_flip import measure
 from gradflip.experiments._run import Plan
+from gradflip.experiments.lazy._cells import lazy_cell
+from gradflip.experiments.lazy._flip_measure import measure
 from gradflip.sweep import RunFolder
 
 GRID = LazyGrid((5,), (60,), (4, 8), seeds=1, max_epochs=40)

@@ -12,8 +12,8 @@ import torch
 from gradflip._seeds import generator
 from gradflip.experiments import Ensemble, LazyExperiment, LazyGrid, RandomExperiment, Settings, run
 from gradflip.experiments import _random_joint_law as joint_law
-from gradflip.experiments._random_draws import blocks, half_normal_distance, quantile, relative_sqrt_d
 from gradflip.experiments._run import Plan, folder_settings
+from gradflip.experiments.random._draws import blocks, half_normal_distance, quantile, relative_sqrt_d
 from gradflip.gaussian import draw_two_layer
 from gradflip.rays import flip_draws
 from gradflip.theory import limits
@@ -27,7 +27,7 @@ DEPTH = {"activation": "tanh", "weight_variance": 1.0, "shape": "equal widths", 
 
 
 def measured(kind, parameters, seed=3):
-    module = importlib.import_module(f"gradflip.experiments._random_{kind.replace('-', '_')}")
+    module = importlib.import_module(f"gradflip.experiments.random._{kind.replace('-', '_')}_measure")
     shares = []
     found = module.measure(parameters, seed, shares.append)
     assert shares == sorted(shares)

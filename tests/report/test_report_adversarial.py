@@ -10,8 +10,8 @@ import pytest
 from test_report_figures import table as lazy_table
 
 from gradflip.experiments import EXPERIMENTS, WAYS, Settings, plan
+from gradflip.experiments.adversarial._heat_maps_figure import edges
 from gradflip.report import draw, findings, listings, read_table, write_figures, write_report
-from gradflip.report._heat_maps import edges
 from gradflip.sweep import CellResult, RunFolder
 
 SETTINGS = Settings()

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from gradflip.experiments import EXPERIMENTS, Settings
-from gradflip.report._certified_figure import certified_figure
+from gradflip.experiments.ball._certified_figure import certified_figure
 from gradflip.report._draw import draw
 
 EXPERIMENT = EXPERIMENTS["ball-certified"]

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradflip import FileError
+from gradflip.drawing import ticks
 from gradflip.experiments import EXPERIMENTS, Settings, plan
 from gradflip.report import lazy_figure, read_table, write_figures, write_report
-from gradflip.report._figures import ticks
 from gradflip.sweep import CellResult, RunFolder
 
 FIG2 = EXPERIMENTS["wang2022-fig2"]

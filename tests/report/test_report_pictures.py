@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gradflip import TwoLayer, flip
 from gradflip.experiments import EXPERIMENTS, Settings
 from gradflip.experiments._picture import Picture
-from gradflip.experiments._pictures import pictures
+from gradflip.experiments.lazy._pictures import pictures
 from gradflip.report import histogram_figure
 from gradflip.report._gallery import gallery, png
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gradflip._errors import UsageError
 from gradflip._seeds import generator
-from gradflip.attacks._ascent import Ascent, ModuleAscent, TwoLayerAscent
+from gradflip.attacks._oracle import Ascent, ModuleAscent, TwoLayerAscent
 from gradflip.networks import TwoLayer
 
 Classifier = TwoLayer | nn.Module | Callable[[Tensor], Tensor]

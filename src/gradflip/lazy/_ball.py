@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.lazy._extremes import extended, highest_sums, lengths, peaks, points
+from gradflip.lazy._extrema import extended, highest_sums, lengths, peaks, points
 from gradflip.networks import TwoLayer
 
 

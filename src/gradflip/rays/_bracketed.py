@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._ray import Ray
+from gradflip.rays._result import Certainty, Flip, FlipStatus
 
 _CLOSE = 1e-9  # the march has reached the bracket: nearer, phi is within rounding of zero and excludes nothing
 

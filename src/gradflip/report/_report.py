@@ -16,14 +16,13 @@ from markupsafe import Markup
 from gradflip._errors import FileError
 from gradflip._version import __version__
 from gradflip.claims import Finding, find
+from gradflip.drawing import Drawn, Figure, Listing, number
 from gradflip.experiments import Experiment, LazyExperiment, Plan, Settings, folder_settings
-from gradflip.report._accuracy import ATTACK_NAMES
-from gradflip.report._chapter import Chapter
+from gradflip.experiments._chapter import Chapter
+from gradflip.experiments.adversarial._accuracy import ATTACK_NAMES
 from gradflip.report._chapters import CHAPTERS
 from gradflip.report._draw import draw
-from gradflip.report._figures import Drawn, Figure
 from gradflip.report._gallery import gallery
-from gradflip.report._listing import Listing, number
 from gradflip.sweep import CellResult, RunFolder, atomic_write
 
 
@@ -190,6 +189,9 @@ def _render(runs: list[_Run]) -> str:
 
     templates = resources.files("gradflip.report").joinpath("templates")
     pages = {entry.name: entry.read_text() for entry in templates.iterdir() if entry.name.endswith(".html.j2")}
+    families = resources.files("gradflip.experiments")
+    for family in CHAPTERS:
+        pages[f"{family}.html.j2"] = families.joinpath(family, "chapter.html.j2").read_text()
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(pages),
         autoescape=True,

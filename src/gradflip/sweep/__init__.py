@@ -3,7 +3,7 @@
 Knows no science: a cell names its measure, and only the worker imports the function behind the name.
 """
 
-from gradflip.sweep._atomic import atomic_write
+from gradflip._atomic import atomic_write
 from gradflip.sweep._grid import Cell, grid
 from gradflip.sweep._local import RunSummary, run_cells
 from gradflip.sweep._measure import Measure, Measured

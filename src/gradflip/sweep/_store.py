@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradflip._atomic import TEMPORARY, atomic_write, explained
 from gradflip._errors import FileError, UsageError
-from gradflip.sweep._atomic import TEMPORARY, atomic_write, explained
 from gradflip.sweep._grid import Cell
 from gradflip.sweep._json import canonical, plain
 from gradflip.sweep._result import CellResult
