@@ -24,7 +24,7 @@ layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 # shapes of tensors are checked by jaxtyping and beartype in this run, and only here
-SHAPES := gradflip.networks,gradflip.gaussian,gradflip.theory,gradflip.rays,gradflip.attacks,gradflip.lazy,shapes.check
+SHAPES := gradflip.networks,gradflip.gaussian,gradflip.theory,gradflip.rays,gradflip.attacks,gradflip.lazy,gradflip.certificates,shapes.check
 tests: $(VENV)/.installed-dev
 	$(BIN)/pytest -n 2 -rs --cov --cov-report=term --jaxtyping-packages=$(SHAPES)
 

@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from gradflip.experiments import LazyGrid, Settings, environment, prepare_data
-from gradflip.experiments._lazy_cells import lazy_cell
+from gradflip.experiments.lazy._cells import lazy_cell
 from gradflip.sweep import measure_cell
 
 SCRIPTS = {5: 4.4, 10: 7.2, 20: 14.6, 28: 20.0}

@@ -13,24 +13,20 @@ from gradflip._version import __version__
 
 if TYPE_CHECKING:
     from gradflip.attacks import Attack, AttackSteps, attack_steps, pgd
-    from gradflip.data import Split, load_data
-    from gradflip.gaussian import RandomNetwork
-    from gradflip.lazy import (
+    from gradflip.certificates import (
         Certificate,
-        Fit,
         FlipBudget,
         JointCertificate,
-        LazyBall,
-        StopReason,
         Verification,
         certify,
         certify_jointly,
         flip_budget,
         opposite_groups,
-        train,
-        train_adversarially,
         verify,
     )
+    from gradflip.data import Split, load_data
+    from gradflip.gaussian import RandomNetwork
+    from gradflip.lazy import Fit, LazyBall, StopReason, train, train_adversarially
     from gradflip.networks import Activation, StreamedTwoLayer, TwoLayer
     from gradflip.rays import (
         Bracketed,
@@ -44,19 +40,22 @@ if TYPE_CHECKING:
         gradient_ray,
     )
 
-_HOMES = {
-    "Attack": "attacks", "AttackSteps": "attacks", "attack_steps": "attacks", "pgd": "attacks",
-    "Split": "data", "load_data": "data",
-    "RandomNetwork": "gaussian",
-    "Certificate": "lazy", "Fit": "lazy", "FlipBudget": "lazy", "JointCertificate": "lazy", "LazyBall": "lazy",
-    "StopReason": "lazy", "Verification": "lazy", "certify": "lazy", "certify_jointly": "lazy",
-    "flip_budget": "lazy", "opposite_groups": "lazy", "train": "lazy", "train_adversarially": "lazy",
-    "verify": "lazy",
-    "Activation": "networks", "StreamedTwoLayer": "networks", "TwoLayer": "networks",
-    "Bracketed": "rays", "Certainty": "rays", "CertifiedNewton": "rays", "Flip": "rays",
-    "FlipStatus": "rays", "PiecewiseLinear": "rays", "Ray": "rays", "flip": "rays",
-    "gradient_ray": "rays",
+_PACKAGES = {
+    "attacks": ("Attack", "AttackSteps", "attack_steps", "pgd"),
+    "certificates": (
+        "Certificate", "FlipBudget", "JointCertificate", "Verification", "certify", "certify_jointly", "flip_budget",
+        "opposite_groups", "verify",
+    ),
+    "data": ("Split", "load_data"),
+    "gaussian": ("RandomNetwork",),
+    "lazy": ("Fit", "LazyBall", "StopReason", "train", "train_adversarially"),
+    "networks": ("Activation", "StreamedTwoLayer", "TwoLayer"),
+    "rays": (
+        "Bracketed", "Certainty", "CertifiedNewton", "Flip", "FlipStatus", "PiecewiseLinear", "Ray", "flip",
+        "gradient_ray",
+    ),
 }  # fmt: skip
+_HOMES = {name: package for package, names in _PACKAGES.items() for name in names}
 
 __all__ = [
     "Activation", "Attack", "AttackSteps", "Bracketed", "Certainty", "Certificate", "CertifiedNewton", "FileError",

@@ -286,8 +286,8 @@ def flip(
     """
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise UsageError(f"--out must end in .parquet or .csv, got {out}.")
+    from gradflip._atomic import atomic_write
     from gradflip.rays import flip_files
-    from gradflip.sweep import atomic_write
 
     frame = flip_files(weights, inputs, key=key, activation=activation).to_frame()
     if out is not None:
@@ -359,10 +359,11 @@ def certify(
         raise UsageError(f"--epsilon must be positive and finite, got {epsilon:g}.")
     import torch
 
+    from gradflip.certificates._ball_wide import clear_folder, files_in, universal
     from gradflip.data import load_data
     from gradflip.lazy import LazyBall
     from gradflip.networks import TwoLayer
-    from gradflip.report._universal import clear_folder, universal
+    from gradflip.report._ball_wide_figure import universal_figure
 
     split = load_data(data, _two_digits(classes), size, normalize=True, data_dir=data_dir)
     ball = LazyBall(TwoLayer.random(split.dim, width, seed=seed, dtype=torch.float32), C0)
@@ -372,7 +373,10 @@ def certify(
     x, y = split.x_test[:points], split.y_test[:points]
     with _doing(f"certifying {len(x)} points", show=not quiet and not as_json):
         found = universal(ball, x, y, epsilon, steps=steps, joint=joint, curve=curve)
-        files = found.save(out)
+        found.save(out)
+        if found.single.share:
+            universal_figure(found.single).save(out)
+    files = files_in(out)
     if as_json:
         print(json.dumps(found.to_json() | {"files": [str(path) for path in files]}, indent=2, allow_nan=False))
         return 0
@@ -395,8 +399,8 @@ def verify(file: Path, /, *, as_json: Json = False) -> int:
     Returns:
         The exit status.
     """
-    from gradflip.lazy import Verification
-    from gradflip.lazy import verify as verify_file
+    from gradflip.certificates import Verification
+    from gradflip.certificates import verify as verify_file
 
     checked = verify_file(file)
     if isinstance(checked, Verification):

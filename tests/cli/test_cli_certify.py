@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from test_cli import LAZY_IMPORTS, gradflip_process, sentence
 
 from gradflip import Certificate, TwoLayer, load_data
+from gradflip.certificates import JointCertificate
 from gradflip.cli import main
-from gradflip.lazy import JointCertificate
 
 SETTINGS = ["--width", "300", "--C0", "3", "--epsilon", "0.2", "--points", "40", "--joint"]
 

@@ -8,8 +8,8 @@ import torch
 
 from gradflip import LazyBall, TwoLayer, flip, load_data, pgd, train, train_adversarially
 from gradflip.experiments import EXPERIMENTS, WAYS, AdversarialExperiment, Settings, plan
-from gradflip.experiments._adversarial_attacks import measure
-from gradflip.experiments._adversarial_cells import Effort, adversarial_cell, lattice
+from gradflip.experiments.adversarial._attacks_measure import measure
+from gradflip.experiments.adversarial._cells import Effort, adversarial_cell, lattice
 from gradflip.lazy import PUBLISHED, Protocol
 
 ADVERSARIAL = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, AdversarialExperiment)]
@@ -53,7 +53,7 @@ def test_a_row_is_what_training_and_attacking_by_hand_give(way):
         assert (row["trained_epsilon"], row["epsilon"], row["C0"]) == (epsilon, epsilon, C0)
         assert row["radius"] == pytest.approx(C0 / math.sqrt(30))
         assert row["network"] == f"adversarial at {epsilon}, C0 = {C0:g}"
-        assert row["deviation"] == pytest.approx(math.sqrt(30) * fit.deviation, rel=1e-5)
+        assert row["scaled_deviation"] == pytest.approx(math.sqrt(30) * fit.deviation, rel=1e-5)
         assert (row["images"], row["train_images"]) == (40, 96)
         assert row["correct"] == int(right.sum())
         assert row["survived_one_step"] == int(stepped.sum())
@@ -68,7 +68,7 @@ def test_a_row_is_what_training_and_attacking_by_hand_give(way):
             assert row["survived_ray"] is row["robust_ray"] is row["flipped_within"] is row["missed_by_ray"] is None
         assert row["stopped_because"] == fit.stopped_because.value
         assert row["epochs"] == fit.epochs
-        outside = row["deviation"] > C0 * (1 + 1e-6)
+        outside = row["scaled_deviation"] > C0 * (1 + 1e-6)
         assert outside <= (way == "published")  # only projection once an epoch leaves a network outside
 
 
@@ -94,7 +94,7 @@ def test_standard_training_is_that_of_train():
     for row, C0 in zip(rows[::2], (4.0, 1000.0), strict=True):
         fit = train(network0, data.x_train[:96], data.y_train[:96], ball=LazyBall(network0, C0), max_epochs=3, seed=3)
         assert row["epochs"] == fit.epochs
-        assert row["deviation"] == pytest.approx(math.sqrt(30) * fit.deviation, rel=1e-4)
+        assert row["scaled_deviation"] == pytest.approx(math.sqrt(30) * fit.deviation, rel=1e-4)
         assert row["training"] == "standard"
         assert row["trained_epsilon"] is row["converged"] is row["robust_train_accuracy"] is None
 
@@ -146,7 +146,8 @@ def rows_of(planned):
         for epsilon, C0 in p["runs"]:
             for budget in p["budgets"] or [epsilon]:
                 yield {
-                    "seed": cell.seed, "size": p["size"], "width": p["width"], "C0": float(C0), "bias": p["bias"],
+                    "measure": "adversarial-attacks", "seed": cell.seed,
+                    "size": p["size"], "width": p["width"], "C0": float(C0), "bias": p["bias"],
                     "training": "standard" if epsilon is None else "adversarial", "trained_epsilon": epsilon,
                     "epsilon": budget, "budgets": "many" if p["budgets"] else "own", "protocol": p["protocol"],
                     "train_images": p["images"],
@@ -154,7 +155,16 @@ def rows_of(planned):
 
 
 def lazy_row(table):
-    row = {"seed": 0, "size": 5, "width": 1000, "C0": 10.0, "bias": False, "protocol": "text", "normalize": True}
+    row = {
+        "measure": "lazy-flip",
+        "seed": 0,
+        "size": 5,
+        "width": 1000,
+        "C0": 10.0,
+        "bias": False,
+        "protocol": "text",
+        "normalize": True,
+    }
     return pl.DataFrame([row | {name: None for name in table.columns if name not in row}], schema=table.schema)
 
 

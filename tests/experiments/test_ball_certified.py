@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from gradflip import LazyBall, TwoLayer, flip_budget, load_data, pgd
+from gradflip.certificates import certify_jointly, opposite_groups
 from gradflip.experiments import EXPERIMENTS, Settings
-from gradflip.experiments._ball_certified import _certified, measure
-from gradflip.lazy import certify_jointly, opposite_groups, train_many_adversarially
+from gradflip.experiments.ball._certified_measure import _certified, measure
+from gradflip.lazy import train_many_adversarially
 
 PARAMETERS = {
     "line": "a line", "data": "digits", "classes": [0, 1], "size": 6, "width": 200, "C0": 3.0,

@@ -11,8 +11,8 @@ from gradflip._seeds import derived_seed
 from gradflip.claims import Verdict, find
 from gradflip.data import load_data
 from gradflip.experiments import EXPERIMENTS, IN_BALL, IN_CONE, OUTSIDE
-from gradflip.experiments._ball_cone import _scaled, measure
-from gradflip.experiments._ball_section import Plane, section
+from gradflip.experiments.ball._cone_measure import _scaled, measure
+from gradflip.lazy._plane_section import Plane, section
 
 CONE = {"data": "digits", "classes": [0, 1], "size": 5, "width": 40, "C0": 2, "stops": [3, 12, 60, 400],
         "scales": [0.001, 0.5, 1.0, 2.0, 1000.0]}  # fmt: skip
@@ -60,8 +60,8 @@ def test_rows_are_those_of_the_iterates_and_their_multiples(once, iterates):
     assert len(rows) == 5 * 5
     for i, (steps, network) in enumerate(iterates):
         for row, scale in zip(rows[5 * i : 5 * i + 5], CONE["scales"], strict=True):
-            assert (row["steps"], row["scale"], row["ball_kind"], row["C0"]) == (steps, scale, "cone", 2)
-            assert row["deviation"] == pytest.approx(distance(scale * network.W, W0), rel=1e-12, abs=1e-12)
+            assert (row["steps"], row["scale"], row["C0"]) == (steps, scale, 2)
+            assert row["scaled_deviation"] == pytest.approx(distance(scale * network.W, W0), rel=1e-12, abs=1e-12)
             assert row["in_ball"] == (distance(scale * network.W, W0) <= 2)
             found = flip(TwoLayer(scale * network.W, network.a), x)
             flipped = torch.isfinite(found.step)
@@ -77,7 +77,7 @@ def test_the_cone_is_where_some_multiple_is_in_the_ball(once, iterates):
         assert row["cone_deviation"] <= least + 1e-12
         assert row["cone_deviation"] == pytest.approx(least, rel=0.05, abs=1e-5)
         assert row["in_cone"] == (row["cone_deviation"] <= 2)
-        assert row["line"] == (IN_BALL if row["deviation"] <= 2 else IN_CONE if row["in_cone"] else OUTSIDE)
+        assert row["line"] == (IN_BALL if row["scaled_deviation"] <= 2 else IN_CONE if row["in_cone"] else OUTSIDE)
     assert {row["line"] for row in rows} >= {IN_BALL, OUTSIDE}
 
 
@@ -87,7 +87,7 @@ def test_a_multiple_of_an_iterate_in_the_ball_is_in_the_cone_only(iterates):
     multiple = TwoLayer(1.5 * inside.W, inside.a)
     (row,) = _scaled({"scales": [1.0]}, LazyBall(network0, 2.0), split, 5, multiple)
     assert (row["line"], row["in_ball"], row["in_cone"]) == (IN_CONE, False, True)
-    assert row["cone_deviation"] < 2 < row["deviation"]
+    assert row["cone_deviation"] < 2 < row["scaled_deviation"]
 
 
 def test_what_flips_an_image_is_the_same_all_along_a_ray(once):
@@ -153,7 +153,6 @@ def test_the_picture_holds_the_section_and_every_iterate(once):
     first, last = places.row(0, named=True), places.row(-1, named=True)
     assert (first["along"], first["across"]) == pytest.approx((1, 0), abs=1e-9)
     assert last["outside"] == pytest.approx(0, abs=1e-9)
-    assert set(seen["ball_kind"].to_list()) == {"cone"}
 
 
 def test_the_claims_of_figure_1_hold_of_three_seeds():

@@ -23,7 +23,7 @@ from gradflip.experiments import (
     named,
     plan,
 )
-from gradflip.experiments._random_shapes import hidden_widths
+from gradflip.experiments.random._shapes import hidden_widths
 from gradflip.sweep import RunFolder
 
 PRESETS = ("quick", "standard", "paper")
@@ -136,7 +136,7 @@ def test_every_ensemble_names_a_measure_that_exists_and_is_computed_once(name):
         cells = EXPERIMENTS[name].cells(Settings(preset=preset))
         assert len(set(cells)) == len(cells) > 0
         assert len({cell.label for cell in cells}) == len(cells)
-    module, function = cells[0].measure.split(":")
+    module, function = cells[0].measure.reference.split(":")
     assert callable(getattr(importlib.import_module(module), function))
 
 
@@ -154,7 +154,10 @@ def test_a_run_of_random_networks_does_not_depend_on_what_concerns_data_and_trai
     assert here.cells == there.cells
     assert here.spec == there.spec
     assert here.spec["settings"] == {"preset": "quick", "seed": 0}
-    assert here.spec["versions"].keys() == {"gradflip", "random-network"}
+    assert here.spec["versions"].keys() == {
+        "gradflip",
+        *(f"random-{kind}" for kind in ("flip-probability", "any-width", "joint-law", "depth")),
+    }
     assert not here.uses_data
     assert str(there.default_folder) == "runs/montanari2022-quick"
 
@@ -163,7 +166,7 @@ def test_a_run_of_both_families_depends_on_all_settings_and_names_both():
     both = plan(["wang2022-fig2", "montanari2022-depth"], OTHER_DATA)
     assert both.uses_data
     assert both.spec["settings"]["data"] == "mnist"
-    assert both.spec["versions"].keys() == {"gradflip", "lazy-flip", "random-network"}
+    assert both.spec["versions"].keys() == {"gradflip", "lazy-flip", "random-depth"}
     folder = "runs/wang2022-fig2+montanari2022-depth-mnist-quick-published"
     assert str(both.default_folder) == folder
     assert (
@@ -188,17 +191,18 @@ def test_the_plan_of_random_networks_is_read_back_from_its_folder(tmp_path):
     assert folder_settings(RunFolder.create(tmp_path, planned.spec)).cells == planned.cells
 
 
-def test_rows_are_told_apart_by_kind():
+def test_rows_are_selected_by_measure():
     table = pl.DataFrame({
-        "kind": ["depth", "any-width", None], "normalize": [None, None, True], "shape": ["width 2", None, None],
+        "measure": ["random-depth", "random-any-width", "lazy-flip"],
+        "normalize": [None, None, True], "shape": ["width 2", None, None],
         "line": [None, "over m", None], "size": [None, None, 5], "width": [None, 7, 60], "C0": [None, None, 4.0],
         "bias": [None, None, True],
     })  # fmt: skip
     own = EXPERIMENTS["montanari2022-depth"].select(table, Settings())
     assert own["shape"].to_list() == ["width 2"]
     assert len(EXPERIMENTS["wang2022-fig2"].select(table, Settings())) == 0
-    assert len(EXPERIMENTS["wang2022-fig2"].select(table.select("kind", "shape"), Settings())) == 0
-    assert len(EXPERIMENTS["montanari2022-depth"].select(table.drop("kind"), Settings())) == 0
+    assert len(EXPERIMENTS["wang2022-fig2"].select(table.filter(pl.col("measure") != "lazy-flip"), Settings())) == 0
+    assert len(EXPERIMENTS["montanari2022-depth"].select(pl.DataFrame(), Settings())) == 0
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -8,9 +8,9 @@ import torch
 
 from gradflip import LazyBall, TwoLayer, flip, load_data, train
 from gradflip.experiments import LazyExperiment, LazyGrid, Settings, run
-from gradflip.experiments._lazy_cells import lazy_cell
-from gradflip.experiments._lazy_flip import measure
 from gradflip.experiments._run import Plan
+from gradflip.experiments.lazy._cells import lazy_cell
+from gradflip.experiments.lazy._flip_measure import measure
 from gradflip.sweep import RunFolder
 
 GRID = LazyGrid((5,), (60,), (4, 8), seeds=1, max_epochs=40)
@@ -50,7 +50,7 @@ def test_a_row_is_what_training_and_flipping_by_hand_give(protocol):
         assert row["C0"] == C0
         assert row["stopped_because"] == fit.stopped_because.value
         assert row["steps"] == fit.steps
-        assert row["deviation"] == pytest.approx(math.sqrt(60) * fit.deviation)
+        assert row["scaled_deviation"] == pytest.approx(math.sqrt(60) * fit.deviation)
         assert row["correct"] == int(right.sum())
         assert row["images"] == 70
         assert row["test_error"] == pytest.approx(1 - row["correct"] / 70)
@@ -72,8 +72,8 @@ def test_text_stays_inside_the_ball_and_published_leaves_it():
     inside, _, _ = measured(cell("text"))
     outside, _, _ = measured(cell("published"))
     assert inside[0]["stopped_because"] == outside[0]["stopped_because"] == "left-ball"
-    assert inside[0]["deviation"] <= 4 < inside[0]["left_at"]
-    assert outside[0]["deviation"] == outside[0]["left_at"] > 4
+    assert inside[0]["scaled_deviation"] <= 4 < inside[0]["left_at"]
+    assert outside[0]["scaled_deviation"] == outside[0]["left_at"] > 4
 
 
 def test_a_network_that_never_leaves_says_so():
@@ -145,7 +145,7 @@ def test_an_experiment_selects_its_own_rows(tmp_path):
 def test_a_cell_that_fails_is_a_status_and_the_others_go_on(tmp_path):
     good = small_plan().cells
     bad = lazy_cell(Settings(data="digits", classes=(0, 1)), GRID, 5, 60, 0, normalize=False, bias=True)
-    broken = type(bad)(bad.measure, bad.version, dict(bad.parameters) | {"lr": -1.0}, 0, label="broken")
+    broken = type(bad)(bad.measure, dict(bad.parameters) | {"lr": -1.0}, 0, label="broken")
     outcome = run(Plan((SMALL,), Settings(), (*good[:2], broken)), tmp_path, workers=1)
     assert [failure.cell.label for failure in outcome.summary.failed] == ["broken"]
     assert "lr must be positive and finite, got -1.0" in outcome.summary.failed[0].reason

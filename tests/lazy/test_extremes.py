@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-import gradflip.lazy._extremes as extremes
+import gradflip.lazy._extrema as extremes
 from cases import hard_tanh, refused, zigzag
 from gradflip import Activation, LazyBall, TwoLayer
 from gradflip.networks import ACTIVATIONS, activation

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-import gradflip.rays._auto as auto
+import gradflip.rays._flip as auto
 from cases import FAMILIES, PIECEWISE, SMOOTH, hard_tanh, rays_of, refused, weights
 from gradflip import (
     Bracketed,
@@ -25,7 +25,7 @@ from gradflip import (
     gradient_ray,
     train,
 )
-from gradflip.rays._compiled import kernels
+from gradflip.rays._numba import kernels
 from reference import value_for_autograd
 
 

@@ -6,11 +6,11 @@ import re
 import pytest
 import torch
 
-import gradflip.rays._compiled as compiled
+import gradflip.rays._gradient_ray as products
 import gradflip.rays._newton as newton
+import gradflip.rays._numba as compiled
 import gradflip.rays._piecewise as piecewise
-import gradflip.rays._products as products
-import gradflip.rays._random as random
+import gradflip.rays._random_network as random
 from gradflip import (
     Bracketed,
     CertifiedNewton,
@@ -24,7 +24,7 @@ from gradflip import (
     gradient_ray,
     train,
 )
-from gradflip.rays._compiled import kernels, serves
+from gradflip.rays._numba import kernels, serves
 
 needs_numba = pytest.mark.skipif(kernels() is None, reason="numba is not installed")
 

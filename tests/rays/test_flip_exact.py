@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 
 from cases import FAMILIES, PIECEWISE, rays_of, weights
 from gradflip import Certainty, CertifiedNewton, Flip, FlipStatus, PiecewiseLinear, Ray, TwoLayer, flip, gradient_ray
-from gradflip.rays._compiled import kernels, serves
+from gradflip.rays._numba import kernels, serves
 from reference import ExactRay, plain_sign_change
 
 WIDTHS = (1, 2, 3, 5, 8, 16, 31, 60)

@@ -10,8 +10,8 @@ import pytest
 from test_report_figures import table as lazy_table
 
 from gradflip.experiments import EXPERIMENTS, WAYS, Settings, plan
+from gradflip.experiments.adversarial._heat_maps_figure import edges
 from gradflip.report import draw, findings, listings, read_table, write_figures, write_report
-from gradflip.report._heat_maps import edges
 from gradflip.sweep import CellResult, RunFolder
 
 SETTINGS = Settings()
@@ -42,7 +42,8 @@ def row(parameters, trained, C0, budget, seed):
         "C0": C0, "radius": C0 / math.sqrt(width), "trained_epsilon": trained,
         "stopped_because": "left-ball" if trained is None else "plateau" if seed else "max-epochs", "epochs": 7.5,
         "converged": None if trained is None else seed != 1,
-        "robust_train_accuracy": None if trained is None else 0.5, "deviation": C0 * (0.999 if projected else 1.2),
+        "robust_train_accuracy": None if trained is None else 0.5,
+        "scaled_deviation": C0 * (0.999 if projected else 1.2),
         "epsilon": budget, "images": 200, "correct": 190, "test_error": 0.05,
         **{f"survived_{name}": None if share is None else round(200 * share) for name, share in robust.items()},
         **{f"robust_{name}": share for name, share in robust.items()},
@@ -250,7 +251,9 @@ def test_protocols_are_drawn_beside_each_other_and_networks_outside_the_ball_are
 
 
 def test_no_hollow_points_where_every_network_lies_in_its_ball(tmp_path):
-    folder = folder_with(tmp_path / "run", (LEFT,), changed=lambda row: row | {"deviation": row["C0"] * (1 + 1e-7)})
+    folder = folder_with(
+        tmp_path / "run", (LEFT,), changed=lambda row: row | {"scaled_deviation": row["C0"] * (1 + 1e-7)}
+    )
     caption = figure(folder, LEFT).caption
     assert "Hollow" not in caption
     assert "none lies outside the ball" in caption
@@ -404,7 +407,7 @@ def both(tmp_path_factory):
     more = {}
     for cell in plan(names, SETTINGS).cells_of(EXPERIMENTS["wang2022-fig2"].family):
         same = {"size": cell.parameters["size"], "width": cell.parameters["width"], "seed": cell.seed}
-        more[cell.hash] = rows.filter(**same).drop("seed").to_dicts()
+        more[cell.hash] = rows.filter(**same).drop("measure", "seed").to_dicts()
     folder = folder_with(tmp_path_factory.mktemp("both") / "run", names, more=more)
     write_report([folder])
     return folder

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from gradflip.experiments import EXPERIMENTS, Settings
-from gradflip.report._certified_figure import certified_figure
+from gradflip.experiments.ball._certified_figure import certified_figure
 from gradflip.report._draw import draw
 
 EXPERIMENT = EXPERIMENTS["ball-certified"]
@@ -19,7 +19,7 @@ def table(C0s=(1.0, 10.0), dims=(100, 784), seeds=2, violations=0):
                     error = (0.0, 0.1, 0.6, 1.0)[k] + 0.02 * seed * (0 < k < 3)
                     found = (0.9, 0.7, 0.2, 0.0)[k]
                     rows.append({
-                        "cell": f"{dim}-{C0}", "seed": seed, "ball_kind": "certified",
+                        "cell": f"{dim}-{C0}", "measure": "ball-certified", "seed": seed,
                         "line": f"d = {dim}, C0 = {C0:g}",
                         "data": "digits", "classes": "0/1", "dim": dim, "width": 1000, "C0": C0, "points": 50,
                         "epsilon": epsilon * C0, "epsilon_sqrt_d": epsilon * C0 * dim**0.5,

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradflip import FileError
+from gradflip.drawing import ticks
 from gradflip.experiments import EXPERIMENTS, Settings, plan
 from gradflip.report import lazy_figure, read_table, write_figures, write_report
-from gradflip.report._figures import ticks
 from gradflip.sweep import CellResult, RunFolder
 
 FIG2 = EXPERIMENTS["wang2022-fig2"]
@@ -26,9 +26,9 @@ def row(size, width, seed, C0=10.0, growth=0.0, **changes):
     step = 2 * spread * math.hypot(norm, 1) / d
     gradient = 0.7 * size
     return {
-        "seed": seed, "size": size, "dim": d, "normalize": False, "width": width, "bias": True, "C0": C0,
-        "output_bias": False, "stopped_because": "left-ball", "epochs": 5.5, "deviation": 9.99, "left_at": 10.01,
-        "test_error": 0.01,
+        "measure": "lazy-flip", "seed": seed, "size": size, "dim": d, "normalize": False, "width": width, "bias": True,
+        "C0": C0, "output_bias": False, "stopped_because": "left-ball", "epochs": 5.5, "scaled_deviation": 9.99,
+        "left_at": 10.01, "test_error": 0.01,
         "correct": 69, "flipped": 69, "never": 0, "flat": 0, "input_norm": norm,
         "gradient_norm": gradient, "step": step,
         "perturbation": step * gradient, "relative": step * gradient / norm,
@@ -106,7 +106,7 @@ def folder_with(tmp_path, rows, failed=0, settings=SETTINGS, name="run"):
     folder.write_env({"gradflip": "0", "machine": "<img src=x onerror=alert(1)>"})
     for i, cell in enumerate(planned.cells):
         same = {"size": cell.parameters["size"], "width": cell.parameters["width"], "seed": cell.seed}
-        own = rows.filter(**same).drop("seed").to_dicts()
+        own = rows.filter(**same).drop("measure", "seed").to_dicts()
         error = "ValueError: <script>alert('cell')</script>\n\ntraceback"
         lost = CellResult(cell, "failed", error=error)
         folder.write(lost if i < failed else CellResult(cell, "ok", rows=own, seconds=1.5))
@@ -213,7 +213,11 @@ def test_the_report_of_a_run_by_another_version_still_tells_its_cost(tmp_path):
     for cell in plan(["wang2022-fig2"], SETTINGS).cells:  # as another version of the measure would have named them
         result = folder.read(cell)
         (folder.cells_dir / f"{cell.hash}.json").unlink()
-        folder.write(dataclasses.replace(result, cell=dataclasses.replace(cell, version=cell.version + 1)))
+        folder.write(
+            dataclasses.replace(
+                result, cell=dataclasses.replace(cell, measure=dataclasses.replace(cell.measure, version=3))
+            )
+        )
     count = len(list(folder.cells_dir.glob("*.json")))
     text = " ".join(write_report([folder]).read_text().split())
     assert f"{count} cells, {1.5 * count:.0f} s of computing in all" in text

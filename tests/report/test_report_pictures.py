@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gradflip import TwoLayer, flip
 from gradflip.experiments import EXPERIMENTS, Settings
 from gradflip.experiments._picture import Picture
-from gradflip.experiments._pictures import pictures
+from gradflip.experiments.lazy._pictures import pictures
 from gradflip.report import histogram_figure
 from gradflip.report._gallery import gallery, png
 
@@ -28,7 +28,8 @@ def observations(seeds=2, images=500, **changes):
         rng = np.random.default_rng(seed)
         for image, z in enumerate(rng.normal(size=images)):
             rows.append({
-                "seed": seed, "size": 28, "width": 1000, "normalize": False, "bias": True, "C0": 10.0, "image": image,
+                "measure": "lazy-flip", "seed": seed, "size": 28, "width": 1000, "normalize": False, "bias": True,
+                "C0": 10.0, "image": image,
                 "label": 1, "value": 5.0, "gradient_norm": 20 + z, "step": 0.3 * (20 + z), "relative": 0.1 * (20 + z),
                 "status": "flipped",
             } | changes)  # fmt: skip

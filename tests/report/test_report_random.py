@@ -26,7 +26,7 @@ def few(cell):
     fewer = {name: count for name, count in FEW.items() if parameters.get(name)}
     if parameters.get("width", 0) > 10_000:
         fewer["draws"] = 4
-    found = measure_cell(Cell(cell.measure, cell.version, parameters | fewer, cell.seed))
+    found = measure_cell(Cell(cell.measure, parameters | fewer, cell.seed))
     assert found.status == "ok", found.error
     return CellResult(cell, "ok", rows=found.rows, observations=found.observations, seconds=1.5)
 
@@ -108,7 +108,9 @@ def test_a_page_of_both_families_speaks_of_each(results, tmp_path):
     rows = lazy_table()
     for cell in planned.cells_of(planned.families[0]):
         same = {"size": cell.parameters["size"], "width": cell.parameters["width"], "seed": cell.seed}
-        lazy[cell.hash] = CellResult(cell, "ok", rows=rows.filter(**same).drop("seed").to_dicts(), seconds=1.5)
+        lazy[cell.hash] = CellResult(
+            cell, "ok", rows=rows.filter(**same).drop("measure", "seed").to_dicts(), seconds=1.5
+        )
     folder = folder_with(tmp_path / "both", results | lazy, names)
     text = write_report([folder]).read_text()
     assert "<h1>How small a step flips a lazily trained network or a random network?</h1>" in text
@@ -145,7 +147,7 @@ def test_a_run_of_which_no_cell_succeeded_says_so(results, tmp_path):
 
 def test_shares_carry_wilsons_interval_and_their_limit(drawn):
     numbers = figure(drawn, "montanari2022-flip-probability").numbers
-    rows = read_table(drawn).filter(kind="flip-probability", activation="tanh", dim=200, s=1.0)
+    rows = read_table(drawn).filter(measure="random-flip-probability", activation="tanh", dim=200, s=1.0)
     explicit = numbers.filter(series="explicit", activation="tanh", s=1.0).row(0, named=True)
     assert explicit["probability"] == rows["explicit_flip_probability"][0]
     p, z2 = explicit["probability"], 1.959964**2
@@ -238,12 +240,12 @@ def verdicts(folder, name):
 
 def in_the_limit(row):
     """A row as it would be with many draws of networks that obey the theorems."""
-    if row["kind"] == "flip-probability":
+    if "explicit_flips" in row:
         flips = round(100_000 * row["limit"])
         return row | {"flips": flips, "draws": 100_000, "explicit_flips": flips, "explicit_draws": 100_000}
-    if row["kind"] == "joint-law":
+    if "ks" in row:
         return row | {"ks": 0.005, "draws": 100_000, "explicit_draws": 100_000}
-    if row["kind"] == "any-width":
+    if "line" in row:
         return row | {"distance": 1 / (1 + row["position"]), "draws": 100_000}
     off = -0.5 if row["shape"].startswith("width") else -1 / row["dim"]
     return row | {"flips": round(100_000 * (row["limit"] + off)), "draws": 100_000}
@@ -251,12 +253,12 @@ def in_the_limit(row):
 
 def off_the_limit(row):
     """A row as it would be if the theorems were wrong, or the implicit networks."""
-    if row["kind"] == "flip-probability":
+    if "explicit_flips" in row:
         flips = round(100_000 * row["limit"])
         return row | {"flips": flips, "draws": 100_000, "explicit_flips": flips // 2, "explicit_draws": 100_000}
-    if row["kind"] == "joint-law":
+    if "ks" in row:
         return row | {"ks": 0.05, "draws": 100_000, "explicit_draws": 100_000}
-    if row["kind"] == "any-width":
+    if "line" in row:
         return row | {"distance": 1 - 1 / (1 + row["position"]), "draws": 100_000}
     off = 0.0 if row["shape"].startswith("width") else -0.5 + 1 / row["dim"]
     return row | {"flips": round(100_000 * (row["limit"] + off)), "draws": 100_000}

@@ -9,7 +9,8 @@ import torch
 
 from cases import refused
 from gradflip import LazyBall, TwoLayer, certify, load_data
-from gradflip.report._universal import universal, universal_figure
+from gradflip.certificates._ball_wide import universal
+from gradflip.report._ball_wide_figure import universal_figure
 
 
 @pytest.fixture(scope="module")

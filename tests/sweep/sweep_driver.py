@@ -3,12 +3,12 @@
 import json
 import sys
 
-from gradflip.sweep import Cell, RunFolder, run_cells
+from gradflip.sweep import Cell, Measure, RunFolder, run_cells
 
 
 def main():
     path, workers, measure, count, parameters = sys.argv[1:]
-    cells = [Cell(f"sweep_measures:{measure}", 1, json.loads(parameters), seed=i) for i in range(int(count))]
+    cells = [Cell(Measure(f"sweep_measures:{measure}"), json.loads(parameters), seed=i) for i in range(int(count))]
     folder = RunFolder.create(path, {"measure": measure, "cells": int(count)})
     summary = run_cells(cells, folder, workers=int(workers), report=lambda progress: print("at", progress.fraction))
     folder.write_tables(cells)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradflip._errors import UsageError
-from gradflip.sweep import Cell, grid
+from gradflip.sweep import Cell, Measure, grid
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text
@@ -17,7 +17,7 @@ parameter_sets = st.dictionaries(text, values, max_size=4)
 
 
 def cell(parameters=None, *, version=1, seed=0, **rest):
-    return Cell("package.module:function", version, parameters or {}, seed, **rest)
+    return Cell(Measure("package.module:function", version), parameters or {}, seed, **rest)
 
 
 @given(parameter_sets, st.integers(0, 2**63 - 1), st.floats(1e-3, 1e3), text)
@@ -46,7 +46,7 @@ def test_cost_and_label_are_not_part_of_the_identity():
 @pytest.mark.parametrize(
     "other",
     [
-        Cell("package.module:other", 1, {"a": 1}, 0),
+        Cell(Measure("package.module:other"), {"a": 1}, 0),
         cell({"a": 1}, version=2),
         cell({"a": 2}),
         cell({"a": 1.0}),
@@ -84,8 +84,8 @@ def test_parameters_are_a_frozen_copy():
         (lambda: cell({}, version=True), "version must be an integer in"),
         (lambda: cell({}, cost=0), "cost must be positive and finite, got 0"),
         (lambda: cell({}, cost=float("nan")), "cost must be positive"),
-        (lambda: Cell("module.function", 1, {}, 0), "measure must read 'package.module:function'"),
-        (lambda: Cell("m:f", 1, [1], 0), "parameters must be a mapping, got list"),
+        (lambda: Measure("module.function"), "measure must read 'package.module:function'"),
+        (lambda: Cell(Measure("m:f"), [1], 0), "parameters must be a mapping, got list"),
         (lambda: Cell.from_json({"measure": "m:f"}), "not a cell"),
         (lambda: grid(dim="abc"), "dim must be a list of values, got the string 'abc'"),
     ],

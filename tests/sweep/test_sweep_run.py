@@ -14,7 +14,7 @@ import polars
 import pytest
 
 from gradflip._errors import FileError, UsageError
-from gradflip.sweep import Cell, RunFolder, measure_cell, run_cells
+from gradflip.sweep import Cell, Measure, RunFolder, measure_cell, run_cells
 from gradflip.sweep._pool import Pool
 
 HERE = Path(__file__).parent
@@ -22,7 +22,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.enviro
 
 
 def cells(measure, count=3, **parameters):
-    return [Cell(f"sweep_measures:{measure}", 1, parameters, seed=i, label=f"cell {i}") for i in range(count)]
+    return [Cell(Measure(f"sweep_measures:{measure}"), parameters, seed=i, label=f"cell {i}") for i in range(count)]
 
 
 @pytest.fixture
@@ -201,13 +201,13 @@ def test_a_measure_that_raises_fails_alone_and_is_tried_again(folder, tmp_path, 
     ],
 )
 def test_a_bad_measure_is_a_failed_cell(measure, reason):
-    result = measure_cell(Cell(measure, 1, {}, 0))
+    result = measure_cell(Cell(Measure(measure), {}, 0))
     assert result.status == "failed" and result.reason.startswith(reason)
 
 
 def test_a_killed_worker_is_retried_and_only_the_guilty_cell_fails(folder, tmp_path):
     def killer(seed, times):
-        return Cell("sweep_measures:kills_its_worker", 1, {"folder": str(tmp_path), "times": times}, seed)
+        return Cell(Measure("sweep_measures:kills_its_worker"), {"folder": str(tmp_path), "times": times}, seed)
 
     innocent = cells("slow", 3, folder=str(tmp_path), steps=16)
     once, always = killer(0, 1), killer(1, 5)
@@ -235,9 +235,9 @@ def test_the_death_of_a_worker_is_seen_while_another_is_in_the_middle_of_a_long_
 
 UNGUARDED = """
 import sys
-from gradflip.sweep import Cell, RunFolder, run_cells
+from gradflip.sweep import Cell, Measure, RunFolder, run_cells
 folder = RunFolder.create(sys.argv[1], {"a": 1})
-run_cells([Cell("sweep_measures:square", 1, {"x": i}, 0) for i in range(20)], folder, workers=2)
+run_cells([Cell(Measure("sweep_measures:square"), {"x": i}, 0) for i in range(20)], folder, workers=2)
 """
 
 
@@ -304,15 +304,15 @@ def test_a_damaged_cell_is_computed_again(folder, caplog):
 
 
 def test_another_version_is_computed_anew(folder):
-    old = Cell("sweep_measures:square", 1, {"x": 2}, 0)
-    new = Cell("sweep_measures:square", 2, {"x": 2}, 0)
+    old = Cell(Measure("sweep_measures:square"), {"x": 2}, 0)
+    new = Cell(Measure("sweep_measures:square", 2), {"x": 2}, 0)
     run_cells([old], folder)
     assert run_cells([new], folder).skipped == 0
     assert folder.write_tables([new]) == 1
 
 
 def test_the_most_costly_goes_first_and_twins_once(folder):
-    todo = [Cell("sweep_measures:square", 1, {"x": x}, 0, cost=x + 1.0, label=str(x)) for x in (0, 2, 1, 2)]
+    todo = [Cell(Measure("sweep_measures:square"), {"x": x}, 0, cost=x + 1.0, label=str(x)) for x in (0, 2, 1, 2)]
     seen = []
     summary = run_cells(todo, folder, report=lambda progress: seen.append(progress.running))
     assert summary.done == 3

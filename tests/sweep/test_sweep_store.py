@@ -14,17 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradflip._errors import FileError, UsageError
-from gradflip.sweep import Cell, CellResult, RunFolder, atomic_write
+from gradflip.sweep import Cell, CellResult, Measure, RunFolder, atomic_write, run_cells
 
 SPEC = {"experiment": "ball", "seed": 0, "grid": {"dim": [2, 3], "name": "é"}, "rate": 0.1}
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text
-names = text.filter(lambda name: name not in ("cell", "seed"))
+names = text.filter(lambda name: name not in ("cell", "measure", "seed"))
 
 
 def cell(seed=0):
-    return Cell("sweep_measures:square", 1, {"x": 2}, seed)
+    return Cell(Measure("sweep_measures:square"), {"x": 2}, seed)
 
 
 def ok(seed=0, rows=None, **observations):
@@ -238,7 +238,7 @@ def test_tables_follow_the_order_of_the_cells(folder):
     order = [cell(seed) for seed in (2, 0, 9, 3, 7, 2)]
     assert folder.write_tables(order) == 6
     table = polars.read_parquet(folder.path / "table.parquet")
-    assert table.columns == ["cell", "seed", "x", "first", "late"]
+    assert table.columns == ["cell", "measure", "seed", "x", "first", "late"]
     assert table["seed"].to_list() == [2, 2, 0, 0, 3, 3]
     assert table["cell"].to_list() == [cell(seed).hash for seed in (2, 2, 0, 0, 3, 3)]
     assert table["late"].to_list() == [None, "b"] * 3
@@ -254,7 +254,7 @@ def test_the_type_of_a_column_depends_on_its_values_only(folder):
         folder.write_tables(order)
         table = polars.read_parquet(folder.path / "table.parquet")
         kinds = [str(kind) for kind in table.schema.values()]
-        assert kinds == ["String", "Int64", "Int64", "Float64", "Float64", "Float64", "Boolean", "String"]
+        assert kinds == ["String", "String", "Int64", "Int64", "Float64", "Float64", "Float64", "Boolean", "String"]
 
 
 def test_a_column_of_two_kinds_is_named(folder):
@@ -266,7 +266,7 @@ def test_a_column_of_two_kinds_is_named(folder):
 def test_without_rows_the_table_is_empty(folder):
     (folder.path / "observations.parquet").touch()
     assert folder.write_tables([cell(0)]) == 0
-    assert polars.read_parquet(folder.path / "table.parquet").columns == ["cell", "seed"]
+    assert polars.read_parquet(folder.path / "table.parquet").columns == ["cell", "measure", "seed"]
     assert not (folder.path / "observations.parquet").exists()
 
 
@@ -321,9 +321,9 @@ def test_a_device_that_is_full_is_reported(tmp_path, monkeypatch):
 FULL_DISK = """
 import os, sys
 from gradflip._errors import FileError
-from gradflip.sweep import Cell, RunFolder, run_cells
+from gradflip.sweep import Cell, Measure, RunFolder, run_cells
 folder = RunFolder.create(sys.argv[1] + "/run", {"a": 1})
-cells = [Cell("sweep_measures:square", 1, {"x": i, "padding": "p" * 5000}, 0) for i in range(40)]
+cells = [Cell(Measure("sweep_measures:square"), {"x": i, "padding": "p" * 5000}, 0) for i in range(40)]
 try:
     run_cells(cells, folder)
 except FileError as error:
@@ -371,3 +371,53 @@ def test_a_folder_without_permission_is_named(folder):
             folder.write(ok())
     finally:
         folder.cells_dir.chmod(0o700)
+
+
+def test_a_measure_that_moved_to_another_module_keeps_its_finished_cells(folder):
+    before = Measure("square", 1, "an_old_home:square", hashed_as="sweep_measures:square")
+    after = Measure("square", 1, "sweep_measures:square", hashed_as="sweep_measures:square")
+    folder.write(CellResult(Cell(before, {"x": 2}, 0), "ok", [{"x": 7}]))
+    summary = run_cells([Cell(after, {"x": 2}, 0)], folder)
+    assert (summary.done, summary.skipped) == (0, 1)
+    folder.write_tables([Cell(after, {"x": 2}, 0)])
+    assert polars.read_parquet(folder.path / "table.parquet").to_dicts() == [
+        {"cell": cell().hash, "measure": "square", "seed": 0, "x": 7}
+    ]
+
+
+def test_a_cell_without_name_and_reference_as_0_1_wrote_it_is_the_same_cell(folder):
+    old = {
+        "measure": "sweep_measures:square",
+        "version": 1,
+        "parameters": {"x": 2},
+        "seed": 0,
+        "cost": 1.0,
+        "label": "",
+    }
+    named = Cell(Measure("square", 1, "elsewhere:square", hashed_as="sweep_measures:square"), {"x": 2}, 0)
+    assert Cell.from_json(old) == cell() == named
+    assert named.hash == cell().hash == "411a442e17e8216f"
+
+
+def test_columns_of_an_earlier_version_are_read_under_their_names_of_today(folder):
+    renamed = (("kind", None), ("deviation", "scaled_deviation"))
+    measure = Measure("sweep_measures:square", renamed=renamed)
+    row = {"kind": "square", "deviation": 1.5, "x": 2}
+    folder.write(CellResult(cell(), "ok", [row], {"kind": ["a"], "deviation": [2.5]}))
+    result = folder.read(Cell(measure, {"x": 2}, 0))
+    assert result.rows == [{"scaled_deviation": 1.5, "x": 2}]
+    assert result.observations == {"scaled_deviation": [2.5]}
+    rows, observations = folder.tables([Cell(measure, {"x": 2}, 0)])
+    assert rows.columns == ["cell", "measure", "seed", "scaled_deviation", "x"]
+    assert observations.columns == ["cell", "measure", "seed", "scaled_deviation"]
+
+
+def test_only_versions_of_measures_decide_whether_a_folder_is_of_this_run(tmp_path):
+    def spec(**versions):
+        return SPEC | {"versions": versions}
+
+    RunFolder.create(tmp_path, spec(gradflip="0.1.0", square=1))
+    for same in ({"gradflip": "9.9.9", "square": 1}, {"square": 1}, {"gradflip": "0.1.0", "other": 3}):
+        RunFolder.create(tmp_path, spec(**same))
+    with pytest.raises(UsageError, match=r"versions.square is 1 there and 2 here"):
+        RunFolder.create(tmp_path, spec(gradflip="0.1.0", square=2))

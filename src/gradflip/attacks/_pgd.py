@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gradflip._errors import UsageError
 from gradflip._seeds import generator
-from gradflip.attacks._ascent import Ascent, ModuleAscent, TwoLayerAscent
+from gradflip.attacks._oracle import Ascent, ModuleAscent, TwoLayerAscent
 from gradflip.networks import TwoLayer
 
 Classifier = TwoLayer | nn.Module | Callable[[Tensor], Tensor]
@@ -80,7 +80,8 @@ def pgd(
     Shape:
         x `(n, d)`, y `(n,)`. Two matrix products a step and memory for a block of inputs.
 
-    Source: Madry et al. (2018); steps and step size of Wang et al. (2022), Algorithm 1; spec 3.4.
+    Source: Madry et al. (2018); steps and step size of Wang et al. (2022), Algorithm 1;
+        docs/mathematics/lazy-training.md, "Adversarial training".
     """
     _check_settings(epsilon, steps, restarts, step_size, clip)
     ascent = TwoLayerAscent(network) if isinstance(network, TwoLayer) else ModuleAscent(network)

@@ -18,7 +18,7 @@ LawKind = Literal[
 
 
 class Verdict(enum.Enum):
-    """What an interval says of a claimed value (spec 5)."""
+    """What an interval says of a claimed value (docs/mathematics/statistics.md, "Verdicts")."""
 
     HOLDS = "holds"
     """The interval lies within the claimed value +- 0.1, or on the claimed side of 0."""

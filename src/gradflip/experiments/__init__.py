@@ -3,21 +3,21 @@
 Nothing here imports torch: declarations are read by the command line; the measures are imported by the workers.
 """
 
-from gradflip.experiments._adversarial_cells import WAYS
-from gradflip.experiments._adversarial_claims import ATTACKS
-from gradflip.experiments._adversarial_experiment import AdversarialExperiment
-from gradflip.experiments._ball_claims import CHOSEN, FIXED, IN_BALL, IN_CONE, INDEPENDENT, OUTSIDE
-from gradflip.experiments._ball_experiment import BallExperiment
 from gradflip.experiments._bibtex import bibtex
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._family import Family
-from gradflip.experiments._lazy_experiment import LazyExperiment
-from gradflip.experiments._random_cells import Ensemble
-from gradflip.experiments._random_experiment import RandomExperiment
-from gradflip.experiments._random_shapes import GROWING, PAPERS, SHAPES, covered
 from gradflip.experiments._registry import EXPERIMENTS, named
 from gradflip.experiments._run import Outcome, Plan, environment, folder_settings, plan, prepare_data, run
 from gradflip.experiments._settings import LazyGrid, Settings
+from gradflip.experiments.adversarial._cells import WAYS
+from gradflip.experiments.adversarial._claims import ATTACKS
+from gradflip.experiments.adversarial._experiment import AdversarialExperiment
+from gradflip.experiments.ball._claims import CHOSEN, FIXED, IN_BALL, IN_CONE, INDEPENDENT, OUTSIDE
+from gradflip.experiments.ball._experiment import BallExperiment
+from gradflip.experiments.lazy._experiment import LazyExperiment
+from gradflip.experiments.random._cells import Ensemble
+from gradflip.experiments.random._experiment import RandomExperiment
+from gradflip.experiments.random._shapes import GROWING, PAPERS, SHAPES, covered
 
 __all__ = [
     "ATTACKS", "CHOSEN", "EXPERIMENTS", "FIXED", "GROWING", "INDEPENDENT", "IN_BALL", "IN_CONE", "OUTSIDE", "PAPERS",

@@ -14,16 +14,12 @@ class Family:
 
     Attributes:
         name: What its networks are, in a word: `"lazy"` or `"random"`.
-        measure: What its measure is called in `spec.toml`.
-        version: Of the measure; raised when its numbers change.
         settings: Which of the user's choices its cells depend on; the others do not matter to it.
         merge: Turns the cells of several experiments into those to compute: nothing is computed twice.
         columns: What a plan says of each cell, by heading.
     """
 
     name: str
-    measure: str
-    version: int
     settings: tuple[str, ...]
     merge: Callable[[list[Cell]], list[Cell]]
     columns: Mapping[str, Callable[[Cell], object]]
@@ -47,5 +43,5 @@ def alike(cells: Sequence[Cell], *, but: tuple[str, ...]) -> list[list[Cell]]:
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         shared = {name: value for name, value in cell.parameters.items() if name not in but}
-        groups.setdefault(Cell(cell.measure, cell.version, shared, cell.seed).hash, []).append(cell)
+        groups.setdefault(Cell(cell.measure, shared, cell.seed).hash, []).append(cell)
     return list(groups.values())

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 from gradflip._errors import UsageError, unknown
 from gradflip.experiments._experiment import Experiment
-from gradflip.experiments.ball_certified import BALL_CERTIFIED
-from gradflip.experiments.ball_lemmas import BALL_LEMMAS
-from gradflip.experiments.montanari2022_any_width import MONTANARI2022_ANY_WIDTH
-from gradflip.experiments.montanari2022_depth import MONTANARI2022_DEPTH
-from gradflip.experiments.montanari2022_flip_probability import MONTANARI2022_FLIP_PROBABILITY
-from gradflip.experiments.montanari2022_joint_law import MONTANARI2022_JOINT_LAW
-from gradflip.experiments.wang2022_fig1 import WANG2022_FIG1
-from gradflip.experiments.wang2022_fig2 import WANG2022_FIG2
-from gradflip.experiments.wang2022_fig3 import WANG2022_FIG3
-from gradflip.experiments.wang2022_fig4_left import WANG2022_FIG4_LEFT
-from gradflip.experiments.wang2022_fig4_right import WANG2022_FIG4_RIGHT
-from gradflip.experiments.wang2022_fig5 import WANG2022_FIG5
-from gradflip.experiments.wang2022_fig6 import WANG2022_FIG6
-from gradflip.experiments.wang2022_fig7 import WANG2022_FIG7
-from gradflip.experiments.wang2022_one_step_vs_pgd import WANG2022_ONE_STEP_VS_PGD
+from gradflip.experiments.adversarial.wang2022_fig4_left import WANG2022_FIG4_LEFT
+from gradflip.experiments.adversarial.wang2022_fig4_right import WANG2022_FIG4_RIGHT
+from gradflip.experiments.adversarial.wang2022_one_step_vs_pgd import WANG2022_ONE_STEP_VS_PGD
+from gradflip.experiments.ball.ball_certified import BALL_CERTIFIED
+from gradflip.experiments.ball.ball_lemmas import BALL_LEMMAS
+from gradflip.experiments.ball.wang2022_fig1 import WANG2022_FIG1
+from gradflip.experiments.lazy.wang2022_fig2 import WANG2022_FIG2
+from gradflip.experiments.lazy.wang2022_fig3 import WANG2022_FIG3
+from gradflip.experiments.lazy.wang2022_fig5 import WANG2022_FIG5
+from gradflip.experiments.lazy.wang2022_fig6 import WANG2022_FIG6
+from gradflip.experiments.lazy.wang2022_fig7 import WANG2022_FIG7
+from gradflip.experiments.random.montanari2022_any_width import MONTANARI2022_ANY_WIDTH
+from gradflip.experiments.random.montanari2022_depth import MONTANARI2022_DEPTH
+from gradflip.experiments.random.montanari2022_flip_probability import MONTANARI2022_FLIP_PROBABILITY
+from gradflip.experiments.random.montanari2022_joint_law import MONTANARI2022_JOINT_LAW
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment

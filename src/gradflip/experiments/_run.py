@@ -72,7 +72,7 @@ class Plan:
         return {
             "experiments": [experiment.name for experiment in self.experiments],
             "settings": chosen,
-            "versions": {"gradflip": __version__} | {family.measure: family.version for family in self.families},
+            "versions": {"gradflip": __version__} | {cell.measure.name: cell.measure.version for cell in self.cells},
         }
 
     @property

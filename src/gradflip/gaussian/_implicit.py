@@ -36,7 +36,7 @@ class ImplicitGaussian(GaussianMatrix):
     Shape:
         After k right and l left products: memory O((k + l)(p + q)), time of a product the same.
 
-    Source: the conditioning of Montanari & Wu (2022), Section 3; spec 2.2.
+    Source: the conditioning of Montanari & Wu (2022); docs/mathematics/random-networks.md, "Implicit matrices".
     """
 
     def __init__(

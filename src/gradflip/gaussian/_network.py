@@ -47,7 +47,8 @@ class RandomNetwork:
     Shape:
         Memory O(k sum of widths) after k products with each matrix; explicit, the products of neighbouring widths.
 
-    Source: Montanari & Wu (2022), Section 2; conditioning as in their proofs; spec 1.1, 2.2.
+    Source: Montanari & Wu (2022), Section 2; conditioning as in their proofs; docs/mathematics/random-networks.md,
+        "Implicit matrices".
     """
 
     def __init__(

@@ -93,7 +93,8 @@ def draw_two_layer(
     Shape:
         Memory and time O(draws m).
 
-    Source: Montanari & Wu (2022), proof for two layers; spec 2.2.
+    Source: Montanari & Wu (2022), proof for two layers; docs/mathematics/random-networks.md, "The exact law of two
+        layers".
     """
     sigma = _checked_activation(activation)
     _checked_widths([dim, width])

@@ -50,7 +50,7 @@ class Protocol:
     Raises:
         UsageError: If a point is none of its two words.
 
-    Source: spec 6.
+    Source: docs/mathematics/published-protocol.md, "Adversarial protocols".
     """
 
     attack: Literal["batch", "epoch"] = "batch"
@@ -135,7 +135,8 @@ def train_adversarially(
     Shape:
         x `(n, d)`, y `(n,)`. Two products a step of an attack, two for each step of SGD.
 
-    Source: Wang et al. (2022), Algorithm 1; spec 3.4, spec 6 for the published scripts.
+    Source: Wang et al. (2022), Algorithm 1; docs/mathematics/lazy-training.md, "Adversarial training";
+        docs/mathematics/published-protocol.md, "Adversarial protocols" for the published scripts.
     """
     _check_settings([epsilon], lr, batch_size, attack_steps, max_epochs, momentum, schedule)
     chosen = _protocol(protocol)

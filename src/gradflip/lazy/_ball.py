@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.lazy._extremes import extended, highest_sums, lengths, peaks, points
+from gradflip.lazy._extrema import extended, highest_sums, lengths, peaks, points
 from gradflip.networks import TwoLayer
 
 
@@ -41,7 +41,7 @@ class LazyBall:
     Raises:
         UsageError: If C0 or radius is not a positive finite number, or both are given.
 
-    Source: Wang et al. (2022), Definition 2.1; spec 3.1.
+    Source: Wang et al. (2022), Definition 2.1; docs/mathematics/lazy-training.md, "The ball".
     """
 
     __slots__ = ("C0", "network0", "radius")
@@ -146,7 +146,7 @@ class LazyBall:
         Raises:
             UsageError: If the network is not positively homogeneous, so that its cone says nothing.
 
-        Source: Wang et al. (2022), Figure 1; spec 3.1.
+        Source: Wang et al. (2022), Figure 1; docs/mathematics/lazy-training.md, "The cone".
         """
         if not network.activation.homogeneous:
             raise UsageError(f"the cone needs a positively homogeneous activation, got {network.activation.name!r}.")
@@ -177,7 +177,7 @@ class LazyBall:
         Shape:
             x `(n, d)`, y and result `(n,)`. Time of one matrix product, memory for a block of it.
 
-        Source: spec 4.1.
+        Source: docs/mathematics/certificates.md, "Extremes over the ball".
         """
         network = self.network0
         x, y = points(network, x, y)

@@ -18,7 +18,7 @@ _BLOCK = 2**25
 
 
 class Recorder:
-    """Collects one row per epoch, with the columns of spec 3.3.
+    """Collects one row per epoch, with the columns of docs/mathematics/lazy-training.md, "Diagnostics of a trajectory".
 
     `epoch`, `step`; `loss` and `train_error`, means over the epoch's batches as they passed, each before its step;
     `test_error`; `deviation`, max_j |w_j - w_(j,0)|, and sqrt(m) times its maximum, 50, 90 and 99 % quantiles over

@@ -162,7 +162,7 @@ def train(
     Shape:
         x `(n, d)`, y `(n,)`. Two matrix products a step; the check costs next to nothing (`train_through`).
 
-    Source: Wang et al. (2022), Section 5.1; spec 3.3.
+    Source: Wang et al. (2022), Section 5.1; docs/mathematics/lazy-training.md, "SGD up to the surface".
     """
     balls = [] if ball is None else [ball]
     fits = train_through(

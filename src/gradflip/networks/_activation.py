@@ -1,7 +1,8 @@
 """Activations: a function, its derivative, and what is known of its shape.
 
 Whether an activation is piecewise linear decides whether a flip is exact; how much it bends decides whether a bracketed
-flip can be certified to be the first. Both are therefore properties of the activation (spec 1.1).
+flip can be certified to be the first. Both are therefore properties of the activation (docs/mathematics/model.md,
+"Activations").
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Activation:
         curvature: For a smooth sigma, a bound on |sigma''|, if one is known.
         turning: For a smooth sigma, the points at which it turns from rising to falling or back, increasing and to the
             last digit; `()` says that it is monotone, `None` that nothing is known. Between them the extremes over an
-            interval are at its ends (spec 4.1). For a piecewise-linear sigma they are known from its slopes.
+            interval are at its ends (docs/mathematics/certificates.md, "Extremes over the ball"). For a
+            piecewise-linear sigma they are known from its slopes.
         period: Of a periodic sigma; `turning` are then the points of one period around 0.
         tolerance: How far `function` as computed may be from sigma, beyond a few units in the last place.
 
@@ -118,7 +120,10 @@ class Activation:
 
     @property
     def homogeneous(self) -> bool:
-        """Whether sigma(c z) = c sigma(z) for every c > 0, so that what holds in the ball holds in its cone (3.1)."""
+        """Whether sigma(c z) = c sigma(z) for every c > 0, so that what holds in the ball holds in its cone.
+
+        Source: docs/mathematics/lazy-training.md, "The cone".
+        """
         at_zero = float(self.function(torch.zeros((), dtype=torch.float64)))
         return self.piecewise_linear and all(kink == 0 for kink in self.kinks) and at_zero == 0
 

@@ -36,7 +36,7 @@ class TwoLayer:
         scaling: `"unit"` (w_j ~ N(0, I_d), inputs of norm 1) or `"sqrt-d"` (w_j ~ N(0, I_d / d), inputs of norm sqrt
             d).
 
-    Source: Montanari & Wu (2022); Wang et al. (2022), Section 2.1; spec 1.1.
+    Source: Montanari & Wu (2022); Wang et al. (2022), Section 2.1; docs/mathematics/model.md, "Networks".
     """
 
     __slots__ = ("W", "a", "activation", "bias", "output_bias", "scaling")
@@ -187,7 +187,8 @@ class TwoLayer:
     def rescale(self, to: Scaling) -> TwoLayer:
         """The same function in the other scaling: f'(x') = f(x) for the rescaled input x'.
 
-        From `unit` to `sqrt-d`, x' = sqrt(d) x and W' = W / sqrt(d); biases do not rescale (spec 1.1).
+        From `unit` to `sqrt-d`, x' = sqrt(d) x and W' = W / sqrt(d); biases do not rescale (docs/mathematics/model.md,
+        "Scalings").
 
         Args:
             to: `"unit"` or `"sqrt-d"`.
@@ -239,7 +240,8 @@ class TwoLayer:
         Raises:
             UsageError: If dim or width is not a positive integer, or there is no such scaling.
 
-        Source: Wang et al. (2022), Definition 2.1; spec 6 for the biases.
+        Source: Wang et al. (2022), Definition 2.1; docs/mathematics/published-protocol.md, "Standard training" for the
+            biases.
         """
         check_form(dim, width, scaling)
         dtype = dtype or torch.get_default_dtype()

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.rays._flip import Certainty, Flip, FlipStatus
 from gradflip.rays._ray import Ray
+from gradflip.rays._result import Certainty, Flip, FlipStatus
 
 _CLOSE = 1e-9  # the march has reached the bracket: nearer, phi is within rounding of zero and excludes nothing
 
@@ -35,7 +35,7 @@ class Bracketed:
         reach: Largest step tried, as a multiple of the first-order guess.
         max_marches: Evaluations spent on the proof that the flip is the first.
 
-    Source: spec 1.2, "Other sigma: bracketed"; the root finder is Chandrupatla (1997).
+    Source: docs/mathematics/model.md, "Bracketed flips"; the root finder is Chandrupatla (1997).
     """
 
     rtol: float = 1e-12

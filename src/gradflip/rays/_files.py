@@ -11,8 +11,8 @@ from torch import Tensor
 
 from gradflip._errors import FileError, UsageError
 from gradflip.networks import TwoLayer
-from gradflip.rays._auto import flip
-from gradflip.rays._flip import Flip
+from gradflip.rays._flip import flip
+from gradflip.rays._result import Flip
 
 
 def flip_files(weights: Path, inputs: Path, *, key: str = "x", activation: str | None = None) -> Flip:

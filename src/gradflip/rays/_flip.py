@@ -1,165 +1,132 @@
-"""What a search along the gradient ray found: the step, and how sure one can be of it."""
+"""The flip of a network: the choice of finder and of precision, and the blocks that bound its memory."""
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
-from jaxtyping import Float, Int8, Int32
+from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
+from gradflip._memory import free_memory
+from gradflip.gaussian import RandomNetwork
+from gradflip.networks import StreamedTwoLayer, TwoLayer
+from gradflip.rays._bracketed import Bracketed
+from gradflip.rays._gradient_ray import checked_inputs, gradient_rays, product_type
+from gradflip.rays._newton import CertifiedNewton
+from gradflip.rays._piecewise import PiecewiseLinear
+from gradflip.rays._random_network import best_finder, flip_random
+from gradflip.rays._ray import Ray
+from gradflip.rays._result import Flip, FlipStatus
+from gradflip.rays._streamed import streamed_flip
 
-if TYPE_CHECKING:
-    import polars as pl
+Finder = Callable[[Ray], Flip]
 
-
-class FlipStatus(enum.IntEnum):
-    """What happens along a ray, in this order of precedence (spec 1.2)."""
-
-    BOUNDARY = 0
-    """f(x) = 0: the input is on the decision boundary; the step is 0 by convention."""
-    FLAT = 1
-    """The gradient is zero: there is no ray."""
-    FLIPPED = 2
-    """The prediction flips at the step given."""
-    NEVER = 3
-    """Proved: the sign never changes along the ray."""
-    NOT_FOUND = 4
-    """A search that is not exact saw no change as far as it looked."""
-
-
-class Certainty(enum.IntEnum):
-    """How a status and step are known."""
-
-    EXACT = 0
-    """In closed form on a linear piece: the first flip, up to rounding."""
-    CERTIFIED_FIRST = 1
-    """Bracketed, and a bound on the curvature excludes any earlier flip."""
-    BRACKETED = 2
-    """A sign change was bracketed; an earlier one is not excluded."""
+_ROWS = 512  # of a block at least: products of fewer are slower
+_CACHED = 2**19  # pre-activations that stay in the cache: a narrow network's block has more rows
+_OPERATIONS = 2  # times as many of these where each torch operation costs some microseconds, however few the rows
+_LARGEST = 2**25  # pre-activations of a block at most
 
 
-@dataclass(frozen=True, eq=False)
-class Flip:
-    """The smallest steps along the gradient that flip a batch of predictions.
+def flip(
+    network: TwoLayer | StreamedTwoLayer | RandomNetwork,
+    x: Float[Tensor, "*batch d"],
+    *,
+    finder: Finder | None = None,
+    block: int | None = None,
+) -> Flip:
+    """The smallest single step along the input gradient that flips the prediction, for a batch of inputs.
 
-    Attributes:
-        step: s*, the multiple of the gradient; inf where there is no flip, 0 on the boundary.
-        gradient_norm: |g|.
-        input_norm: |x|.
-        value: f(x).
-        status: A `FlipStatus` code per input.
-        certainty: A `Certainty` code per input.
-        lower: Left end of an interval that holds the step: phi is linear on it, or it is the bracket found.
-        upper: Its right end; inf on the last piece.
-        passes: How often the neurons of a row were gone through, beside the three matrix products.
-        method: How it was computed, and at what cost.
+    Exact for piecewise-linear activations, bracketed for others; `Flip.certainty` says which, `Flip.method` how and
+    at what cost. The exact finder is `CertifiedNewton` where it can serve, else `PiecewiseLinear`; both find the
+    same.
+
+    Matrix products are taken in the type of the network, sums over neurons in float64. With a float32 network a step
+    is that of float64 to about 1e-6 (1 + |x| / |f|) of it; where float32 cannot settle what happens along a ray,
+    because f(x) is too near 0 or phi does not plainly fall through it, that row is done again in float64. For float64
+    throughout give `network.to(dtype=torch.float64)`. Smooth activations always are; float16 networks are computed in
+    float32.
+
+    Args:
+        network: A two-layer network, of which a `StreamedTwoLayer` is never held in memory; or a `RandomNetwork` of
+            any depth. Deep ones are bracketed by forward passes.
+        x: Inputs.
+        finder: `CertifiedNewton()`, `PiecewiseLinear()` or `Bracketed()`; another gets rays in float64.
+        block: Inputs worked off at once; by default 512, more for networks narrower than 1,024 (2,048 for
+            `PiecewiseLinear`) and fewer for those wider than 65,536; 256 with a finder that is not exact.
+
+    Returns:
+        A `Flip`, one entry per input.
+
+    Raises:
+        UsageError: If x has the wrong shape, is not finite or is on another device, or a block does not fit in memory.
 
     Shape:
-        `(n,)` each but `method`.
+        x `(n, d)`, of a `RandomNetwork` of several draws `(draws, n, d)`.
+        Memory: at most 4 x block x m numbers beside the inputs, whatever n.
+
+    Source: the single gradient step of Wang et al. (2022), Section 5.1, found exactly; docs/mathematics/model.md,
+        "Exact flips".
     """
-
-    step: Float[Tensor, " n"]
-    gradient_norm: Float[Tensor, " n"]
-    input_norm: Float[Tensor, " n"]
-    value: Float[Tensor, " n"]
-    status: Int8[Tensor, " n"]
-    certainty: Int8[Tensor, " n"]
-    lower: Float[Tensor, " n"]
-    upper: Float[Tensor, " n"]
-    passes: Int32[Tensor, " n"]
-    method: str
-
-    def __len__(self) -> int:
-        """Number of inputs."""
-        return len(self.step)
-
-    @property
-    def perturbation(self) -> Float[Tensor, " n"]:
-        """|x(s*) - x| = s* |g|, in the units of the input; inf where there is no flip."""
-        # inf * 0 of a flat point is inf: no step flips it
-        return torch.where(self.step.isinf(), torch.inf, self.step * self.gradient_norm)
-
-    @property
-    def relative(self) -> Float[Tensor, " n"]:
-        """The relative perturbation rho = |x(s*) - x| / |x|, scale-free; inf where there is no flip or x = 0."""
-        boundary = self.status == FlipStatus.BOUNDARY
-        return torch.where(boundary, 0.0, self.perturbation / self.input_norm)
-
-    def at(self, epsilon: float | Float[Tensor, ...]) -> Float[Tensor, ...]:
-        """Robust share at a budget: of the batch, how much a single gradient step of norm <= epsilon does not flip.
-
-        Args:
-            epsilon: One budget or many, L2 norms of the perturbation in the units of the input.
-
-        Returns:
-            Shares in [0, 1], in the shape of epsilon.
-
-        Raises:
-            UsageError: If a budget is negative or not a number.
-        """
-        budgets = torch.as_tensor(epsilon, dtype=torch.float64, device=self.step.device)
-        if not bool((budgets >= 0).all()):
-            raise UsageError(f"epsilon must be at least 0, got {float(budgets[~(budgets >= 0)].flatten()[0])}.")
-        flipped = self.perturbation[self.step.isfinite()].sort().values  # no budget, not even inf, flips the others
-        return 1 - torch.searchsorted(flipped, budgets.contiguous(), right=True).to(torch.float64) / max(1, len(self))
-
-    def to_frame(self) -> pl.DataFrame:
-        """One row per input, with status and certainty by name.
-
-        Returns:
-            A polars data frame.
-        """
-        import polars as pl
-
-        columns = ("step", "perturbation", "relative", "gradient_norm", "value")
-        frame = {name: getattr(self, name).cpu().numpy() for name in columns}
-        frame["status"] = [FlipStatus(code).name.lower() for code in self.status.tolist()]
-        frame["certainty"] = [Certainty(code).name.lower() for code in self.certainty.tolist()]
-        return pl.DataFrame(frame)
-
-    def replaced(self, rows: Tensor, by: Flip) -> Flip:
-        """These flips with some rows found anew; what it cost adds up.
-
-        Args:
-            rows: Positions of the rows.
-            by: A `Flip` of them.
-
-        Returns:
-            All of them, with the method of these.
-        """
-        columns = {}
-        for name in _COLUMNS:
-            columns[name] = getattr(self, name).clone()
-            columns[name][rows] = getattr(by, name) + (self.passes[rows] if name == "passes" else 0)
-        return Flip(**columns, method=self.method)
-
-    def with_method(self, method: str) -> Flip:
-        """The same flips under another account of how they were found.
-
-        Args:
-            method: The account.
-
-        Returns:
-            A `Flip`.
-        """
-        return replace(self, method=method)
-
-    @staticmethod
-    def join(parts: list[Flip]) -> Flip:
-        """The flips of several batches as one.
-
-        Args:
-            parts: At least one.
-
-        Returns:
-            Them all, in order.
-        """
-        joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in _COLUMNS}
-        return Flip(**joined, method=parts[0].method)
+    if isinstance(network, RandomNetwork):
+        if block is not None or not isinstance(finder, CertifiedNewton | PiecewiseLinear | Bracketed | None):
+            raise UsageError("block and finders of one's own are not for a RandomNetwork; leave them out.")
+        return flip_random(network, x, finder)
+    x = checked_inputs(network, x)
+    if not len(x):
+        raise UsageError("x must hold at least one input, got none.")
+    if block is not None and (isinstance(block, bool) or not isinstance(block, int) or block < 1):
+        raise UsageError(f"block must be a positive integer, got {block!r}.")
+    if isinstance(network, StreamedTwoLayer):
+        if finder is not None:
+            raise UsageError("finder must be left out for a StreamedTwoLayer, or give network.stored().")
+        return streamed_flip(network, x)
+    finder = finder or best_finder(network.activation, network.W.device)
+    dtype = product_type(network) if isinstance(finder, CertifiedNewton | PiecewiseLinear) else torch.float64
+    rows = block or _rows(network.width, finder)
+    with _saying_what_fits(network, rows):
+        return _flip(network, x, finder, dtype, rows)
 
 
-_COLUMNS = tuple(field.name for field in fields(Flip) if field.name != "method")
+def _rows(width: int, finder: Finder) -> int:
+    exact = isinstance(finder, CertifiedNewton | PiecewiseLinear)  # others hold many copies of a block
+    cached = _CACHED * (_OPERATIONS if isinstance(finder, PiecewiseLinear) else 1)
+    return max(1, min(max(_ROWS if exact else _ROWS // 2, cached // width), _LARGEST // width))
+
+
+def _flip(network: TwoLayer, x: Tensor, finder: Finder, dtype: torch.dtype, rows: int) -> Flip:
+    found = _blocks(network, x, finder, dtype, rows)
+    method = f"{found.method}, {str(dtype)[6:]}"
+    again = (found.status != FlipStatus.FLIPPED).nonzero()[:, 0]
+    if dtype != torch.float64 and len(again):
+        found = found.replaced(again, _blocks(network, x[again], finder, torch.float64, rows))
+        method += f", {len(again)} of {len(x)} rows again in float64"
+    method += f": {float(found.passes.to(torch.float64).mean()):.2f} passes a row"
+    return found.with_method(method)
+
+
+def _blocks(network: TwoLayer, x: Tensor, finder: Finder, dtype: torch.dtype, rows: int) -> Flip:
+    return Flip.join([finder(ray) for ray in gradient_rays(network, x, dtype, rows)])
+
+
+@contextmanager
+def _saying_what_fits(network: TwoLayer, rows: int) -> Iterator[None]:
+    """Tell what block would have fitted where memory runs out."""
+    free = free_memory(network.W.device)  # now: when it has run out, the buffers of the block are still held
+    try:
+        yield
+    except RuntimeError as error:  # torch has no class of its own for it on the CPU
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise UsageError(_too_large(network, rows, free)) from error
+
+
+def _too_large(network: TwoLayer, rows: int, free: int | None) -> str:
+    row = 4 * network.width * 8  # float32 rows may be done again in float64
+    fits = rows // 2 if free is None else min(rows - 1, int(0.5 * free) // row)
+    what = f"flip ran out of memory: a block of {rows} inputs takes about {rows * row / 1e9:.3g} GB"
+    if fits < 1:
+        return f"{what}, and not even one input fits; use a StreamedTwoLayer or fewer neurons."
+    return f"{what}; try block={fits}."

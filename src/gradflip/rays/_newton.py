@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 
 from gradflip._errors import UsageError
-from gradflip.rays._compiled import in_threads, kernels, serves
-from gradflip.rays._crossing import slope_at_zero
-from gradflip.rays._flip import Certainty, Flip, FlipStatus
+from gradflip.rays._breakpoints import slope_at_zero
+from gradflip.rays._numba import in_threads, kernels, serves
 from gradflip.rays._piecewise import AT_ONCE, PiecewiseLinear
 from gradflip.rays._ray import Ray, rounding_of
+from gradflip.rays._result import Certainty, Flip, FlipStatus
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class CertifiedNewton:
     Args:
         reach: The first trial, as a multiple of the first-order guess |f| / |g|^2.
 
-    Source: spec 1.2, "Piecewise-linear sigma: exact".
+    Source: docs/mathematics/model.md, "Certified Newton".
     """
 
     reach: float = 1.1

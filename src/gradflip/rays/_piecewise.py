@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.rays._compiled import bends_at_zero
-from gradflip.rays._crossing import Crossing, Start, first_crossing, in_order, switches
-from gradflip.rays._falling import falling_zero
-from gradflip.rays._flip import Certainty, Flip, FlipStatus
+from gradflip.rays._breakpoints import Crossing, Start, first_crossing, in_order, switches
+from gradflip.rays._monotone import falling_zero
+from gradflip.rays._numba import bends_at_zero
 from gradflip.rays._ray import Ray, rounding_of
+from gradflip.rays._result import Certainty, Flip, FlipStatus
 
 AT_ONCE = 2**19  # neurons of the rows worked off together: all of them may switch, and be sorted
 
@@ -32,7 +32,7 @@ class PiecewiseLinear:
     Args:
         reach: How far the first attempt looks, as a multiple of the first-order guess.
 
-    Source: spec 1.2, "Piecewise-linear sigma: exact".
+    Source: docs/mathematics/model.md, "Exact flips".
     """
 
     reach: float = 1.1

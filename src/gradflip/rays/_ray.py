@@ -47,7 +47,7 @@ class Ray:
     Shape:
         u, v `(n, m)`; a `(m,)`; value, gradient_norm, input_norm, slope_at_zero `(n,)`.
 
-    Source: spec 1.2, restriction to the ray.
+    Source: docs/mathematics/model.md, "The ray".
     """
 
     u: Float[Tensor, "n m"]

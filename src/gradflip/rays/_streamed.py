@@ -10,9 +10,9 @@ from torch import Tensor
 
 from gradflip._errors import UsageError
 from gradflip.networks import StreamedTwoLayer
-from gradflip.rays._crossing import Crossing, Start, first_crossing, in_order, switches
-from gradflip.rays._flip import Certainty, Flip, FlipStatus
+from gradflip.rays._breakpoints import Crossing, Start, first_crossing, in_order, switches
 from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
+from gradflip.rays._result import Certainty, Flip, FlipStatus
 
 _REACHES = (1.25, 10.0, math.inf)  # how far past the first-order guess the passes look
 _SORTED = 2**26  # breakpoints held at once by the last of them

@@ -1,8 +1,9 @@
 """Rows -> figures -> one self-contained HTML page."""
 
+from gradflip.drawing import Figure
+from gradflip.experiments.lazy._against_dim_figure import lazy_figure
+from gradflip.experiments.lazy._histograms_figure import histogram_figure
 from gradflip.report._draw import draw
-from gradflip.report._figures import Figure, lazy_figure
-from gradflip.report._histograms import histogram_figure
 from gradflip.report._random_figures import random_figure
 from gradflip.report._report import findings, listings, read_table, write_figures, write_report
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from gradflip.drawing import Figure
 from gradflip.experiments import AdversarialExperiment, Settings
-from gradflip.report._attacks_figure import attacks_figure
-from gradflip.report._figures import Figure
-from gradflip.report._heat_maps import heat_maps
+from gradflip.experiments.adversarial._attacks_figure import attacks_figure
+from gradflip.experiments.adversarial._heat_maps_figure import heat_maps
 
 
 def adversarial_figure(experiment: AdversarialExperiment, table: pl.DataFrame, settings: Settings) -> Figure:

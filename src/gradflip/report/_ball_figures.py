@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
+from gradflip.drawing import Figure
 from gradflip.experiments import BallExperiment, Settings
-from gradflip.report._certified_figure import certified_figure
-from gradflip.report._cone_figure import cone_figure
-from gradflip.report._figures import Figure
-from gradflip.report._lemmas_figure import lemmas_figure
+from gradflip.experiments.ball._certified_figure import certified_figure
+from gradflip.experiments.ball._cone_figure import cone_figure
+from gradflip.experiments.ball._lemmas_figure import lemmas_figure
 
 
 def ball_figure(

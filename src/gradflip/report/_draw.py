@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from gradflip.drawing import Figure
 from gradflip.experiments import (
     AdversarialExperiment,
     BallExperiment,
@@ -12,10 +13,10 @@ from gradflip.experiments import (
     RandomExperiment,
     Settings,
 )
+from gradflip.experiments.lazy._against_dim_figure import lazy_figure
+from gradflip.experiments.lazy._histograms_figure import histogram_figure
 from gradflip.report._adversarial_figures import adversarial_figure
 from gradflip.report._ball_figures import ball_figure
-from gradflip.report._figures import Figure, lazy_figure
-from gradflip.report._histograms import histogram_figure
 from gradflip.report._random_figures import random_figure
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
+from gradflip.drawing import Figure
 from gradflip.experiments import RandomExperiment, Settings
-from gradflip.report._any_width_figure import any_width_figure
-from gradflip.report._depth_figure import depth_figure
-from gradflip.report._figures import Figure
-from gradflip.report._flip_probability_figure import flip_probability_figure
-from gradflip.report._joint_law_figure import joint_law_figure
+from gradflip.experiments.random._any_width_figure import any_width_figure
+from gradflip.experiments.random._depth_figure import depth_figure
+from gradflip.experiments.random._flip_probability_figure import flip_probability_figure
+from gradflip.experiments.random._joint_law_figure import joint_law_figure
 
 
 def random_figure(

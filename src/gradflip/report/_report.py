@@ -16,14 +16,13 @@ from markupsafe import Markup
 from gradflip._errors import FileError
 from gradflip._version import __version__
 from gradflip.claims import Finding, find
+from gradflip.drawing import Drawn, Figure, Listing, number
 from gradflip.experiments import Experiment, LazyExperiment, Plan, Settings, folder_settings
-from gradflip.report._accuracy import ATTACK_NAMES
-from gradflip.report._chapter import Chapter
+from gradflip.experiments._chapter import Chapter
+from gradflip.experiments.adversarial._accuracy import ATTACK_NAMES
 from gradflip.report._chapters import CHAPTERS
 from gradflip.report._draw import draw
-from gradflip.report._figures import Drawn, Figure
 from gradflip.report._gallery import gallery
-from gradflip.report._listing import Listing, number
 from gradflip.sweep import CellResult, RunFolder, atomic_write
 
 
@@ -102,17 +101,29 @@ def read_table(folder: RunFolder, name: str = "table") -> pl.DataFrame:
         name: `"table"`, a row per network, or `"observations"`, a row per network and test image.
 
     Returns:
-        The table.
+        The table. One that gradflip 0.1 wrote has no column `measure` to select rows by: it is read from the cells.
 
     Raises:
-        FileError: If the run has no table yet.
+        FileError: If the run has no table yet, or an old one whose cells are gone.
     """
     path = folder.path / f"{name}.parquet"
     if path.is_file():
-        return pl.read_parquet(path)
+        table = pl.read_parquet(path)
+        return table if "measure" in table.columns else _from_cells(folder, path, len(table))
     if name == "observations":
         return pl.DataFrame()
     raise FileError(f"{folder.path} has no {path.name} yet; run the experiment to its end first.")
+
+
+def _from_cells(folder: RunFolder, path: Path, length: int) -> pl.DataFrame:
+    rows, observations = folder.tables(folder_settings(folder).cells)
+    table = rows if path.stem == "table" else observations
+    if len(table) != length:
+        raise FileError(
+            f"{path} has no column 'measure' and its cells hold {len(table)} of its {length} rows; "
+            "run the experiment again to its end, which takes over what is there."
+        )
+    return table
 
 
 def findings(run: Plan, table: pl.DataFrame) -> list[tuple[str, str, Finding]]:
@@ -178,6 +189,9 @@ def _render(runs: list[_Run]) -> str:
 
     templates = resources.files("gradflip.report").joinpath("templates")
     pages = {entry.name: entry.read_text() for entry in templates.iterdir() if entry.name.endswith(".html.j2")}
+    families = resources.files("gradflip.experiments")
+    for family in CHAPTERS:
+        pages[f"{family}.html.j2"] = families.joinpath(family, "chapter.html.j2").read_text()
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(pages),
         autoescape=True,

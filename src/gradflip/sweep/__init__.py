@@ -1,11 +1,12 @@
 """Grid -> rows: run many cells of a computation on many workers, keep each as soon as it is done, go on after a stop.
 
-Knows no science: a cell names its measure by an importable reference, and only the worker imports it.
+Knows no science: a cell names its measure, and only the worker imports the function behind the name.
 """
 
-from gradflip.sweep._atomic import atomic_write
-from gradflip.sweep._grid import Cell, Measured, grid
+from gradflip._atomic import atomic_write
+from gradflip.sweep._grid import Cell, grid
 from gradflip.sweep._local import RunSummary, run_cells
+from gradflip.sweep._measure import Measure, Measured
 from gradflip.sweep._progress import Progress
 from gradflip.sweep._result import CellResult
 from gradflip.sweep._store import RunFolder
@@ -14,6 +15,7 @@ from gradflip.sweep._worker import measure_cell
 __all__ = [
     "Cell",
     "CellResult",
+    "Measure",
     "Measured",
     "Progress",
     "RunFolder",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gradflip._errors import UsageError
-from gradflip.sweep._grid import Cell, Scalar
+from gradflip.sweep._grid import Cell
 from gradflip.sweep._json import plain_scalar
+from gradflip.sweep._measure import Scalar
 
-OWN_COLUMNS = ("cell", "seed")  # written by the table itself
+OWN_COLUMNS = ("cell", "measure", "seed")  # written by the table itself
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,19 @@ class CellResult:
     def reason(self) -> str:
         """The first line of `error`, empty if there is none."""
         return (self.error or "").partition("\n")[0]
+
+    def of(self, cell: Cell) -> CellResult:
+        """The same result as that of a cell with this hash, its columns renamed as the cell's measure names them now.
+
+        Args:
+            cell: The cell as it is planned now.
+
+        Returns:
+            The result under the measure's name of today, whatever its file called it.
+        """
+        measure = cell.measure
+        rows = [measure.current(row) for row in self.rows]
+        return replace(self, cell=cell, rows=rows, observations=measure.current(self.observations))
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a dict of plain JSON values, checked anew: the lists inside may have changed."""

@@ -9,18 +9,25 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gradflip._atomic import TEMPORARY, atomic_write, explained
 from gradflip._errors import FileError, UsageError
-from gradflip.sweep._atomic import TEMPORARY, atomic_write, explained
 from gradflip.sweep._grid import Cell
 from gradflip.sweep._json import canonical, plain
 from gradflip.sweep._result import CellResult
 from gradflip.sweep._table import observation_table, row_table, to_csv, to_parquet
 
+if TYPE_CHECKING:
+    import polars
+
 logger = logging.getLogger(__name__)
 
 SPEC = "spec.toml"
+VERSIONS = "versions."
+"""What is recorded below this in `spec.toml` is compared where both sides name it, but for gradflip's own version: a
+measure's version is in the hash of each of its cells, so that results of another version are never taken over."""
+RECORDED = "versions.gradflip"
 CONTENT = (SPEC, "env.json", "cells", "table.*", "observations.*", "figures", "report.html", "log.jsonl")
 
 
@@ -116,9 +123,11 @@ class RunFolder:
             cell: Which.
 
         Returns:
-            The result, or None if there is none or its file is damaged; a warning then says so.
+            The result under the measure's names of today; None if there is none or its file is damaged, as a warning
+            then says.
         """
-        return self._read(self.cells_dir / f"{cell.hash}.json")
+        result = self._read(self.cells_dir / f"{cell.hash}.json")
+        return None if result is None else result.of(cell)
 
     def write(self, result: CellResult) -> None:
         """Keep the result of a cell.
@@ -135,21 +144,32 @@ class RunFolder:
             names = sorted(file.name for file in self.cells_dir.glob("*.json") if not file.name.startswith("."))
         return [result for name in names if (result := self._read(self.cells_dir / name)) is not None]
 
-    def write_tables(self, cells: Iterable[Cell] | None = None) -> int:
-        """Write `table.parquet`, `table.csv` and, if there are observations, `observations.parquet`.
+    def tables(self, cells: Iterable[Cell] | None = None) -> tuple[polars.DataFrame, polars.DataFrame]:
+        """Read rows and observations from the files of the cells.
 
         Args:
             cells: Which, and in which order, whatever order they were computed in. None: all, sorted by hash.
 
         Returns:
-            The number of rows. Cells that are missing or failed have none.
+            A line per row and a line per observation. Cells that are missing or failed have none.
         """
         if cells is None:
             results = self.results()
         else:
             results = [r for cell in dict.fromkeys(cells) if (r := self.read(cell)) is not None]
         results = [result for result in results if result.status == "ok"]
-        rows, observations = row_table(results), observation_table(results)
+        return row_table(results), observation_table(results)
+
+    def write_tables(self, cells: Iterable[Cell] | None = None) -> int:
+        """Write `table.parquet`, `table.csv` and, if there are observations, `observations.parquet`.
+
+        Args:
+            cells: As for `tables`.
+
+        Returns:
+            The number of rows. Cells that are missing or failed have none.
+        """
+        rows, observations = self.tables(cells)
         atomic_write(self.path / "table.parquet", to_parquet(rows))
         atomic_write(self.path / "table.csv", to_csv(rows))
         if len(observations):
@@ -193,7 +213,9 @@ def _toml(spec: Mapping[str, Any]) -> str:
 def _check_same_run(path: Path, wanted: Mapping[str, Any]) -> None:
     found = RunFolder.open(path).spec
     here, there = dict(_leaves(wanted)), dict(_leaves(found))
-    different = [key for key in dict.fromkeys([*there, *here]) if here.get(key) != there.get(key)]
+    both = {key for key in here if key in there and key != RECORDED}
+    compared = [key for key in dict.fromkeys([*there, *here]) if key in both or not key.startswith(VERSIONS)]
+    different = [key for key in compared if here.get(key) != there.get(key)]
     if different:
         shown = [f"{key} is {there.get(key, 'not set')} there and {here.get(key, 'not set')} here" for key in different]
         more = f"; and {len(shown) - 3} more" if len(shown) > 3 else ""

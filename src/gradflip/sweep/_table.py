@@ -7,31 +7,36 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gradflip._errors import UsageError
-from gradflip.sweep._grid import Scalar
-from gradflip.sweep._result import CellResult
+from gradflip.sweep._measure import Scalar
+from gradflip.sweep._result import OWN_COLUMNS, CellResult
 
 if TYPE_CHECKING:
     import polars
 
 
 def row_table(results: Sequence[CellResult]) -> polars.DataFrame:
-    """Return one line per row: the cell's hash, its seed, the row's own columns in order of first appearance."""
-    lines = [{"cell": r.cell.hash, "seed": r.cell.seed, **row} for r in results for row in r.rows]
-    names = dict.fromkeys(["cell", "seed", *(name for line in lines for name in line)])
+    """Return one line per row: cell hash, measure and seed, then the row's own columns in order of first appearance."""
+    lines = [{**_own(r), **row} for r in results for row in r.rows]
+    names = dict.fromkeys([*OWN_COLUMNS, *(name for line in lines for name in line)])
     return _frame({name: [line.get(name) for line in lines] for name in names})
 
 
 def observation_table(results: Sequence[CellResult]) -> polars.DataFrame:
-    """Return one line per observation: the cell's hash, its seed, the observed columns."""
+    """Return one line per observation: cell hash, measure and seed, then the observed columns."""
     names = dict.fromkeys(name for r in results for name in r.observations)
-    columns: dict[str, list[Scalar]] = {"cell": [], "seed": [], **{name: [] for name in names}}
+    columns: dict[str, list[Scalar]] = {name: [] for name in (*OWN_COLUMNS, *names)}
     for r in results:
         length = len(next(iter(r.observations.values()), []))
-        columns["cell"] += [r.cell.hash] * length
-        columns["seed"] += [r.cell.seed] * length
+        for name, value in _own(r).items():
+            columns[name] += [value] * length
         for name in names:
             columns[name] += r.observations.get(name, [None] * length)
     return _frame(columns)
+
+
+def _own(result: CellResult) -> dict[str, Scalar]:
+    cell = result.cell
+    return {"cell": cell.hash, "measure": cell.measure.name, "seed": cell.seed}
 
 
 def to_parquet(frame: polars.DataFrame) -> bytes:
@@ -52,7 +57,7 @@ def _frame(columns: Mapping[str, list[Scalar]]) -> polars.DataFrame:
     series = []
     for name, values in columns.items():
         kinds = {type(value) for value in values if value is not None}
-        if name == "cell" or kinds == {str}:
+        if name in ("cell", "measure") or kinds == {str}:
             series.append(polars.Series(name, values, dtype=polars.String))
         elif kinds == {bool}:
             series.append(polars.Series(name, values, dtype=polars.Boolean))

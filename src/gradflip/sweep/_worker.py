@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from gradflip.sweep._grid import Cell, Measure, Measured
+from gradflip.sweep._grid import Cell
 from gradflip.sweep._json import plain
+from gradflip.sweep._measure import Measured, MeasureFunction
 from gradflip.sweep._result import CellResult
 
 ONE_THREAD = {  # for the environment of a worker, read when these libraries load
@@ -43,7 +44,7 @@ def measure_cell(cell: Cell, progress: Callable[[float], None] | None = None) ->
     start = time.perf_counter()
     _reset_peak_memory()
     try:
-        measure = _load(cell.measure)
+        measure = _load(cell.measure.reference)
         with _one_torch_thread():
             start = time.perf_counter()  # loading torch and the measure is not the cell's work
             measured = measure(plain(cell.parameters, "parameters"), cell.seed, _throttled(progress))
@@ -64,7 +65,7 @@ def failed(cell: Cell, error: BaseException, *, seconds: float = 0.0, peak_memor
 
 def _checked(measured: Any, cell: Cell) -> tuple[Any, Any]:
     if not isinstance(measured, Measured):
-        raise TypeError(f"{cell.measure} must return a Measured, got {type(measured).__name__}.")
+        raise TypeError(f"{cell.measure.name} must return a Measured, got {type(measured).__name__}.")
     return measured.rows, measured.observations
 
 
@@ -89,12 +90,12 @@ def measure_in_slot(cell: Cell, slot: int) -> CellResult:
     return measure_cell(cell, progress)
 
 
-def _load(reference: str) -> Measure:
+def _load(reference: str) -> MeasureFunction:
     module, _, path = reference.partition(":")
     found: Any = importlib.import_module(module)
     for name in path.split("."):
         found = getattr(found, name)
-    measure: Measure = found
+    measure: MeasureFunction = found
     return measure
 
 

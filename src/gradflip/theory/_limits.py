@@ -36,7 +36,7 @@ class Limits:
         tau: Limit of |g|.
         variances: Of the pre-activations, q_1, ..., q_L, one a hidden layer.
 
-    Source: Montanari & Wu (2022); spec 2.1.
+    Source: Montanari & Wu (2022); docs/mathematics/random-networks.md, "Limits".
     """
 
     nu: float
@@ -59,7 +59,7 @@ class Limits:
         Raises:
             UsageError: If s is negative or NaN.
 
-        Source: Montanari & Wu (2022); spec 2.1.
+        Source: Montanari & Wu (2022); docs/mathematics/random-networks.md, "Limits".
         """
         step = torch.as_tensor(s, dtype=torch.float64)
         if not bool((step >= 0).all()):
@@ -83,7 +83,7 @@ class Limits:
         Raises:
             UsageError: If a level is not between 0 and 1.
 
-        Source: Montanari & Wu (2022); spec 2.1.
+        Source: Montanari & Wu (2022); docs/mathematics/random-networks.md, "Limits".
         """
         quantile = self.nu / self.tau / self.tau * _half_normal_quantile(p)
         return quantile if isinstance(p, Tensor) else float(quantile)
@@ -104,7 +104,7 @@ class Limits:
         Raises:
             UsageError: If a level is not between 0 and 1.
 
-        Source: Montanari & Wu (2022); spec 2.1.
+        Source: Montanari & Wu (2022); docs/mathematics/random-networks.md, "Limits".
         """
         quantile = self.nu / self.tau * _half_normal_quantile(p)
         return quantile if isinstance(p, Tensor) else float(quantile)
@@ -127,7 +127,7 @@ def limits(activation: str | Activation = "relu", depth: int = 1, weight_varianc
     Raises:
         UsageError: If there is no such activation, depth or variance, or if nu or tau is zero or not finite.
 
-    Source: Montanari & Wu (2022); spec 2.1.
+    Source: Montanari & Wu (2022); docs/mathematics/random-networks.md, "Limits".
     """
     sigma = _activation(activation)
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:

@@ -46,7 +46,7 @@ def width_window(dim: float, *, gamma: float = 0.05, C2: float = 1.0, C3: float 
     Returns:
         The window, on the log scale: its upper end overflows soon.
 
-    Source: Wang et al. (2022), Theorem 3.1; spec 3.2.
+    Source: Wang et al. (2022), Theorem 3.1; docs/mathematics/lazy-training.md, "Theorem 3.1 and its window".
     """
     low = max(2.4 * math.log(dim), math.log(max(C2 * math.log(1 / gamma), 1.0)))
     return WidthWindow(low, math.log(C3) + dim**0.24)

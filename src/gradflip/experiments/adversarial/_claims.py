@@ -1,0 +1,43 @@
+"""What Wang et al. (2022) say of robust accuracy within the ball, as numbers (docs/mathematics/statistics.md)."""
+
+from __future__ import annotations
+
+from gradflip.claims import Claim
+
+ATTACKS = {
+    "robust_pgd": "PGD, 100 steps from five starts",
+    "robust_one_step": "a single gradient step of the whole budget",
+    "robust_ray": "the exact flip along the gradient ray, within the budget",
+}
+"""The three layers of each cell: columns of a row, and what attacks."""
+
+
+def contours(*, over: str, along: str, quantity: str, law: str) -> tuple[Claim, ...]:
+    """The claim that half of the robust accuracy is lost along c / sqrt of an axis, for each of the three attacks.
+
+    Args:
+        over: The column of that axis.
+        along: The column in which the accuracy falls or rises.
+        quantity: Where it is 1/2, in LaTeX.
+        law: The theory in words.
+
+    Returns:
+        A claim per attack.
+    """
+    return tuple(
+        Claim("contour", column, quantity, -0.5, f"50 % contour of Figure 4, {law}: {words}", along=along, over=over)
+        for column, words in ATTACKS.items()
+    )
+
+
+GAPS = (
+    Claim(
+        "largest", "missed_by_one_step", r"A_{\text{step}} - A_{\text{PGD}}", None,
+        "what PGD finds beyond a single step of the whole budget, at the budget where that is most", along="epsilon",
+    ),
+    Claim(
+        "largest", "missed_by_ray", r"A_{\text{ray}} - A_{\text{PGD}}", None,
+        "what PGD finds beyond the gradient ray, at the budget where that is most", along="epsilon",
+    ),
+)  # fmt: skip
+"""How much weaker a single step is than many; the paper leaves it open, so it is reported."""

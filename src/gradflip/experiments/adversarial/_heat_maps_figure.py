@@ -1,0 +1,346 @@
+"""Figure 4: robust accuracy over two axes under three attacks, its 50 % contour, and whether the curves collapse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import polars as pl
+
+from gradflip.claims import Interval, contour, exponent
+from gradflip.drawing import HINT, Drawn, Figure, colored, ticks
+from gradflip.experiments import AdversarialExperiment, Settings
+from gradflip.experiments.adversarial._accuracy import (
+    ATTACK_NAMES,
+    QUARTERS,
+    SIDE,
+    SURVIVING,
+    accuracy_tooltip,
+    around,
+    averages,
+    data_words,
+    log_x,
+    sample_words,
+    shares,
+    titled,
+)
+from gradflip.experiments.adversarial._protocols_figure import protocol_caption, protocol_numbers, protocol_panels
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What a heat map of robust accuracy is drawn over.
+
+    Attributes:
+        over: The column of the horizontal axis.
+        along: The column of the vertical axis.
+        letter: Of the horizontal axis.
+        symbol: Of the vertical axis.
+        over_title: What the horizontal axis is.
+        along_title: What the vertical axis is.
+        scaled: The vertical axis times the root of the horizontal one, in which curves collapse by the theory.
+    """
+
+    over: str
+    along: str
+    letter: str
+    symbol: str
+    over_title: str
+    along_title: str
+    scaled: str
+
+
+AXES = {
+    "dim-budget": Axes("dim", "epsilon", "d", "ε", "input dimension d", "budget ε", "ε √d"),
+    "width-radius": Axes("width", "radius", "m", "R", "width m", "radius of the ball R = C0/√m", "C0 = R √m"),
+}
+
+
+@dataclass(frozen=True)
+class Contour:
+    """Where one half of the test images survives an attack.
+
+    Attributes:
+        places: At each place of the horizontal axis one of the vertical axis per seed.
+        found: The exponent; `None` of fewer than two places.
+        constant: The c of c / sqrt of the horizontal axis that is closest on the log scale; `None` if there is none.
+    """
+
+    places: Mapping[float, Sequence[float]]
+    found: Interval | None
+    constant: float | None
+
+
+def half_lost(rows: pl.DataFrame, axes: Axes, attack: str) -> Contour:
+    """The 50 % contour of an attack, its exponent and the constant of the theory.
+
+    Args:
+        rows: Of one protocol.
+        axes: What they are drawn over.
+        attack: The column of the accuracy.
+
+    Returns:
+        A contour; it may have no point.
+    """
+    kept = rows.filter(pl.col(attack).is_not_null())
+    places = contour(kept, column=attack, along=axes.along, over=axes.over)
+    if len(places) < 2:
+        return Contour(places, None, None)
+    logs = [math.log(sum(own) / len(own) * math.sqrt(x)) for x, own in places.items()]
+    return Contour(places, exponent(places), math.exp(sum(logs) / len(logs)))
+
+
+def heat_maps(
+    experiment: AdversarialExperiment, rows: pl.DataFrame, compared: pl.DataFrame, settings: Settings
+) -> Figure:
+    """A heat map per attack, the curves of one of them, and the slice on which protocols are compared.
+
+    Args:
+        experiment: Which.
+        rows: Its rows over its axes, at least one.
+        compared: Its rows of the slice; none if nothing is compared.
+        settings: Those of the run.
+
+    Returns:
+        A figure.
+    """
+    axes = AXES[experiment.drawn]
+    cells = pl.concat([averages(rows, _by(axes), attack) for attack in ATTACK_NAMES]).with_columns(
+        pl.lit("cell").alias("what")
+    )
+    planned = _planned(experiment, axes, settings)
+    cells = _with_edges(cells, planned, axes)
+    contours = {attack: half_lost(rows, axes, attack) for attack in ATTACK_NAMES}
+    domains = _domains(cells)
+    drawn = [attack for attack in ATTACK_NAMES if len(cells.filter(attack=attack))]
+    panels = [
+        _heat_map(cells.filter(attack=attack), axes, contours[attack], domains, attack, legend=attack == drawn[0])
+        for attack in drawn
+    ]
+    panels.append(_curves(cells.filter(attack="robust_pgd"), axes))
+    slices = protocol_numbers(compared)
+    panels += protocol_panels(slices)
+    numbers = [cells.drop("left", "right", "bottom", "top"), _contour_numbers(contours, axes), slices]
+    caption = " ".join([
+        _caption(experiment, rows, axes, contours, planned, drawn, settings),
+        *protocol_caption(slices),
+    ])
+    return Figure(
+        experiment.name, tuple(panels), pl.concat(numbers, how="diagonal_relaxed").select("what", pl.exclude("what")),
+        caption, hint=HINT,
+    )  # fmt: skip
+
+
+def _by(axes: Axes) -> list[str]:
+    return [axes.over, axes.along, *(["C0"] if axes.along == "radius" else [])]
+
+
+def _planned(experiment: AdversarialExperiment, axes: Axes, settings: Settings) -> dict[float, list[float]]:
+    """What the preset trains: places of the vertical axis by places of the horizontal one."""
+    found: dict[float, set[float]] = {}
+    for t in experiment.grids[settings.preset].trainings:
+        x = t.size**2 if axes.over == "dim" else t.width
+        for epsilon, C0 in t.runs:
+            y = epsilon if axes.along == "epsilon" else C0 / math.sqrt(t.width)
+            if y is not None:
+                found.setdefault(float(x), set()).add(y)
+    return {x: sorted(found[x]) for x in sorted(found)}
+
+
+def edges(place: float, neighbours: Sequence[float]) -> tuple[float, float]:
+    """Where the cell at a place of a grid begins and ends: halfway to its neighbours, on the log scale.
+
+    Args:
+        place: One of them, up to rounding.
+        neighbours: The increasing places of the grid; at its ends cells reach as far out as in.
+
+    Returns:
+        Lower and upper edge.
+    """
+    j = min(range(len(neighbours)), key=lambda k: abs(math.log(neighbours[k] / place)))
+    below = place / neighbours[j - 1] if j > 0 else None
+    above = neighbours[j + 1] / place if j + 1 < len(neighbours) else None
+    below, above = below or above or 1.5, above or below or 1.5
+    return place / math.sqrt(below), place * math.sqrt(above)
+
+
+def _with_edges(cells: pl.DataFrame, planned: Mapping[float, Sequence[float]], axes: Axes) -> pl.DataFrame:
+    pairs = cells.select(axes.over, axes.along).rows()
+    across = [edges(x, list(planned)) for x, _ in pairs]
+    upright = [edges(y, planned[x]) for x, y in pairs]
+    return cells.with_columns(
+        pl.Series("left", [low for low, _ in across], dtype=pl.Float64),
+        pl.Series("right", [high for _, high in across], dtype=pl.Float64),
+        pl.Series("bottom", [low for low, _ in upright], dtype=pl.Float64),
+        pl.Series("top", [high for _, high in upright], dtype=pl.Float64),
+    )
+
+
+def _domains(cells: pl.DataFrame) -> tuple[list[float], list[float]]:
+    """The ranges of both axes, those of all attacks."""
+    ends = cells.select(pl.min("left"), pl.max("right"), pl.min("bottom"), pl.max("top")).row(0)
+    return [ends[0], ends[1]], [ends[2], ends[3]]
+
+
+def _contour_numbers(contours: Mapping[str, Contour], axes: Axes) -> pl.DataFrame:
+    """A row per point of a contour: the mean over seeds, the lowest and the highest of them."""
+    schema = {"what": pl.String, "attack": pl.String, axes.over: pl.Int64, axes.along: pl.Float64}
+    schema |= {"robust": pl.Float64, "seeds": pl.Int64, "lowest": pl.Float64, "highest": pl.Float64}
+    lines = [
+        ("contour", attack, int(x), sum(own) / len(own), 0.5, len(own), min(own), max(own))
+        for attack, found in contours.items()
+        for x, own in found.places.items()
+    ]
+    return pl.DataFrame(lines, schema=schema, orient="row")
+
+
+def _heat_map(
+    cells: pl.DataFrame,
+    axes: Axes,
+    found: Contour,
+    domains: tuple[list[float], list[float]],
+    attack: str,
+    *,
+    legend: bool,
+) -> Drawn:
+    x_domain, y_domain = domains
+    values = sorted(set(cells[axes.over].to_list()))
+    y_scale = alt.Scale(type="log", domain=y_domain, nice=False)
+    y_axis = alt.Axis(values=ticks(y_domain), format="~g", grid=False)
+
+    def x(column: str) -> alt.X:
+        return log_x(column, axes.over_title, x_domain, values)
+
+    def y(column: str) -> alt.Y:
+        return alt.Y(f"{column}:Q", title=axes.along_title, scale=y_scale, axis=y_axis)
+
+    bar = alt.Legend(orient="bottom", titleAnchor="start", titleLimit=260, gradientLength=220, gradientThickness=9,
+                     format=".2~f", values=QUARTERS)  # fmt: skip
+    color = alt.Color("robust:Q", title=SURVIVING, legend=bar if legend else None)
+    color = color.scale(scheme="viridis", domain=[0, 1])
+    tooltip = [
+        alt.Tooltip(f"{axes.over}:Q", title=axes.letter),
+        alt.Tooltip(f"{axes.along}:Q", title=axes.symbol, format=".4g"),
+        *([alt.Tooltip("C0:Q", format=".4g")] if "C0" in cells.columns else []),
+        alt.Tooltip("robust:Q", format=".1%", title="still right, mean over seeds"),
+        alt.Tooltip("std:Q", format=".2%", title="standard deviation"),
+        alt.Tooltip("correct:Q", format=".1%", title="right without an attack"),
+        alt.Tooltip("seeds:Q", title="seeds"),
+    ]
+    layers: list[alt.Chart] = [
+        # a thin line around each: the darkest colour would be lost on a dark page, the lightest on paper
+        alt.Chart(cells).mark_rect(stroke="#7a7a7a", strokeWidth=0.6).encode(
+            x=x("left"), x2="right:Q", y=y("bottom"), y2="top:Q", color=color, tooltip=tooltip
+        )
+    ]  # fmt: skip
+    if found.constant is not None:
+        curve = pl.DataFrame({"x": x_domain, "y": [found.constant / math.sqrt(end) for end in x_domain]})
+        theory = alt.Chart(curve).encode(x=x("x"), y=y("y"))
+        layers += [
+            theory.mark_line(color="black", strokeWidth=4, opacity=0.55, clip=True),
+            theory.mark_line(color="#ff7f2a", strokeWidth=2, strokeDash=[6, 4], clip=True),
+        ]
+    if found.places:
+        points = alt.Chart(_contour_numbers({attack: found}, axes)).encode(x=x(axes.over))
+        at, low = y(axes.along), y("lowest")
+        said = [
+            alt.Tooltip(f"{axes.over}:Q", title=axes.letter),
+            alt.Tooltip(f"{axes.along}:Q", title=f"{axes.symbol} at 50 %, mean over seeds", format=".4g"),
+            alt.Tooltip("lowest:Q", title="lowest seed", format=".4g"),
+            alt.Tooltip("highest:Q", title="highest seed", format=".4g"),
+            alt.Tooltip("seeds:Q", title="seeds"),
+        ]
+        layers += [
+            points.mark_line(color="black", strokeWidth=3.5).encode(y=at),
+            points.mark_rule(color="black", strokeWidth=4).encode(y=low, y2="highest:Q"),
+            points.mark_line(color="white", strokeWidth=1.5).encode(y=at),
+            points.mark_rule(color="white", strokeWidth=2).encode(y=low, y2="highest:Q"),
+            points.mark_point(filled=True, color="white", stroke="black", strokeWidth=1, size=44, opacity=1).encode(
+                y=at, tooltip=said
+            ),
+        ]
+    return alt.layer(*layers).properties(**SIDE, title=titled(ATTACK_NAMES[attack], *_words(found, axes)))
+
+
+def _words(found: Contour, axes: Axes) -> list[str]:
+    """What the lines under the title of a heat map say of its contour."""
+    if found.found is None:
+        count = len(found.places)
+        where = f"at one {axes.letter} only" if count else f"at no {axes.letter}"
+        return [f"crosses 50 % for every seed {where}:", "no curve is fitted"]
+    number = f"50 %: {axes.symbol} ~ {axes.letter}^{found.found.estimate:.3f}"
+    interval = f" ({found.found.low:.3f}, {found.found.high:.3f})" if math.isfinite(found.found.low) else ", one seed"
+    return [(number + interval).replace("-", "−"), f"dashed: c / √{axes.letter}, c = {found.constant:.3g}"]
+
+
+def _curves(cells: pl.DataFrame, axes: Axes) -> Drawn:
+    """Robust accuracy against the axis in which the curves of the theory are one."""
+    scaled = pl.col("C0") if axes.along == "radius" else pl.col(axes.along) * pl.col(axes.over).sqrt()
+    drawn = cells.with_columns(pl.col(axes.over).cast(pl.String).alias("curve"), scaled.alias("scaled"))
+    names = [str(value) for value in sorted(set(cells[axes.over].to_list()))]
+    color = colored(names, axes.over_title, len(names) if len(names) < 5 else -(-len(names) // 2))
+    x = log_x("scaled", axes.scaled, around(drawn["scaled"].to_list()))
+    chosen = alt.selection_point(name=f"chosen_{axes.over}", fields=["curve"], bind="legend")
+    opacity = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
+    base = alt.Chart(drawn).encode(x=x, color=color, opacity=opacity)
+    tooltip = accuracy_tooltip(
+        axes.letter,
+        alt.Tooltip(f"{axes.along}:Q", title=axes.symbol, format=".4g"),
+        alt.Tooltip("scaled:Q", title=axes.scaled, format=".4g"),
+    )
+    faint = alt.when(chosen).then(alt.value(0.15)).otherwise(alt.value(0.02))
+    band = alt.Chart(drawn).mark_area().encode(x=x, color=color, opacity=faint, y=shares("low"), y2="high:Q")
+    line = base.mark_line(strokeWidth=2).encode(y=shares("robust"))
+    points = base.mark_point(filled=True, size=36).encode(y=shares("robust"), tooltip=tooltip).add_params(chosen)
+    title = titled(f"PGD against {axes.scaled}", "by the theory one curve", "bands: one standard deviation over seeds")
+    return alt.layer(band, line, points).properties(**SIDE, title=title)
+
+
+def _caption(
+    experiment: AdversarialExperiment,
+    rows: pl.DataFrame,
+    axes: Axes,
+    contours: Mapping[str, Contour],
+    planned: Mapping[float, Sequence[float]],
+    drawn: Sequence[str],
+    settings: Settings,
+) -> str:
+    """What varies, how many seeds and images, which interval, and where there is nothing to see."""
+    first = rows.row(0, named=True)
+    held = f"C0 = {first['C0']:g} and m = {first['width']:,}" if axes.over == "dim" else f"d = {first['dim']}"
+    held += f" and ε = {first['epsilon']:g}" if axes.along == "radius" else ""
+    clipped = "" if "robust_ray" in drawn else ", pixels within [0, 1], so that there is no exact flip along the ray"
+    left_out = sum(map(len, planned.values())) - len(rows.select(axes.over, axes.along).unique())
+    lost = f" {left_out} of the cells failed." if left_out else ""
+    return (
+        f"Networks trained adversarially at {held}, each attacked at the ε it was trained against; "
+        f"{data_words(rows, settings)}{clipped}. Colour: {sample_words(rows)}; where there is no colour nothing was "
+        f"trained.{lost} {_contour_words(contours, planned, axes, drawn)}"
+    )
+
+
+def _contour_words(
+    contours: Mapping[str, Contour], planned: Mapping[float, Sequence[float]], axes: Axes, drawn: Sequence[str]
+) -> str:
+    if not any(contours[attack].places for attack in drawn):
+        return f"At no {axes.letter} does every seed cross one half among its cells: there is no contour."
+    return (
+        f"White points and bars: where it is one half, linear in log {axes.symbol} between cells, mean and range over "
+        f"seeds, at each {axes.letter} where every seed crosses it among its cells"
+        f"{_missing(contours, planned, axes, drawn)}. Exponents are least squares on the log scale, their intervals "
+        "95 % bootstraps over seeds; the dashed line has the exponent −1/2, its c is fitted to the white points."
+    )
+
+
+def _missing(
+    contours: Mapping[str, Contour], planned: Mapping[float, Sequence[float]], axes: Axes, drawn: Sequence[str]
+) -> str:
+    """Where an attack has no point of its contour."""
+    found = []
+    for attack in drawn:
+        without = [f"{x:g}" for x in planned if x not in contours[attack].places]
+        if without:
+            found.append(f"{ATTACK_NAMES[attack]}: not at {axes.letter} = {', '.join(without)}")
+    return f" ({'; '.join(found)})" if found else ""

@@ -1,0 +1,227 @@
+"""What a page says of all networks in the lazy ball."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from gradflip.drawing import Column, Listing
+from gradflip.experiments import CHOSEN, FIXED, INDEPENDENT, BallExperiment, Plan
+from gradflip.experiments._chapter import Chapter
+from gradflip.theory import smallest_covered_dim, width_window
+
+
+def _rows(table: pl.DataFrame) -> pl.DataFrame:
+    return table.filter(table["measure"].str.starts_with("ball-")) if len(table) else table
+
+
+def _summary(rows: pl.DataFrame) -> dict[str, Any]:
+    """What the extremes over the ball were, and when training left it."""
+    if not len(rows):
+        return {"measured": False}
+    return {
+        "measured": True,
+        "extremes": _extremes(rows),
+        "broken": _broken(rows),
+        "left": _left(rows),
+        "certified": "ball-certified" in rows["measure"].to_list(),
+    }
+
+
+def _extremes(rows: pl.DataFrame) -> dict[str, Any] | None:
+    """The rise of |f| and the fall of the gradient norm in units of C0, and the least gradient at the largest d."""
+    if "rise" not in rows.columns:
+        return None
+    ball = rows.filter(pl.col("part") == "ball")
+    if not len(ball):
+        return None
+    taken = (ball["drop"] / ball["C0"]).drop_nulls()
+    largest = ball.filter(pl.col("dim") == pl.col("dim").max(), pl.col("over") == "dim")
+    largest = largest.filter(pl.col("C0") == pl.col("C0").max())
+    return {
+        "rise": (ball["rise"] / ball["C0"]).mean(),
+        "taken": taken.mean() if len(taken) else None,
+        "networks": ball.select("cell", "seed").n_unique(),
+        "C0": largest["C0"][0] if len(largest) else None,
+        "dim": largest["dim"][0] if len(largest) else None,
+        "least": largest["minimum"].mean() if len(largest) else None,
+        "start": (largest["dim"][0] / 2) ** 0.5 if len(largest) else None,
+    }
+
+
+def _broken(rows: pl.DataFrame) -> dict[str, Any] | None:
+    """How far a perturbation chosen from W_0 breaks the bound of Lemma 4.3, and whether others keep it."""
+    if "neurons" not in rows.columns:
+        return None
+    chosen = rows.filter(pl.col("part") == "moved", pl.col("line") == CHOSEN)
+    if not len(chosen):
+        return None
+    ratios = chosen["neurons"] / chosen["bound"]
+    beforehand = rows.filter(pl.col("line").is_in([FIXED, INDEPENDENT]))
+    kept = (beforehand["violations"] / beforehand["draws"] <= beforehand["gamma"]).all()
+    return {"low": ratios.min(), "high": ratios.max(), "kept": kept}
+
+
+def _left(rows: pl.DataFrame) -> dict[str, Any] | None:
+    """The last iterate inside the ball and the first outside of its cone."""
+    if "cone_deviation" not in rows.columns:
+        return None
+    own = rows.filter(pl.col("measure") == "ball-cone", pl.col("scale") == 1)
+    if not len(own):
+        return None
+    inside, outside = own.filter(pl.col("in_ball")), own.filter(~pl.col("in_cone"))
+    off = rows.select(pl.max_horizontal(pl.max("step_off", "perturbation_off", "relative_off"))).item()
+    return {
+        "C0": own["C0"][0],
+        "steps": inside["steps"].max(),
+        "out": outside["steps"].min() if len(outside) else None,
+        "off": off,
+    }
+
+
+def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
+    """Which lemmas were measured, and whether Theorem 3.1 covers any of the widths, its constants being 1."""
+    kinds = sorted({name.removeprefix("ball-") for rows in tables if len(rows) for name in rows["measure"].to_list()})
+    dims = sorted({dim for rows in tables if len(rows) for dim in rows["dim"].drop_nulls().to_list()})
+    covered = [dim for dim in dims if not width_window(dim).empty]
+    return {"kinds": kinds, "dims": dims, "covered": covered, "from": smallest_covered_dim()}
+
+
+def _size(value: Any) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _general(value: Any) -> str:
+    return "–" if value is None else f"{value:g}"
+
+
+def _share(value: Any) -> str:
+    return "–" if value is None else f"{100 * value:.3g} %"
+
+
+def _tiny(value: Any) -> str:
+    return "–" if value is None else f"{value:.0e}"
+
+
+_STARTS = (
+    Column("dim", "d", _size),
+    Column("width", "m", _size),
+    Column("seed", "seed"),
+    Column("value0", "f, root mean square"),
+    Column("gradient0", "|∇f|"),
+    Column("difference0", "change of ∇f"),
+)
+_BALLS = (
+    Column("dim", "d", _size),
+    Column("width", "m", _size),
+    Column("C0", "C0", _general),
+    Column("seed", "seed"),
+    Column("rise", "sup |f| - |f(W0)|"),
+    Column("rise_share", "most, by C0"),
+    Column("supremum", "largest |f|"),
+    Column("minimum", "least |∇f|"),
+    Column("minimum_low", "not below"),
+    Column("drop", "drop of |∇f|"),
+)
+_TRAINED = (
+    Column("dim", "d", _size),
+    Column("width", "m", _size),
+    Column("C0", "C0", _general),
+    Column("seed", "seed"),
+    Column("stopped_because", "stopped"),
+    Column("steps", "steps", _size),
+    Column("scaled_deviation", "deviation"),
+    Column("test_error", "test error", _share),
+    Column("gradient_start", "|∇f(W0)|"),
+    Column("gradient", "|∇f|"),
+    Column("difference", "change of ∇f"),
+)
+_SLABS = (
+    Column("line", "at"),
+    Column("dim", "d", _size),
+    Column("width", "m", _size),
+    Column("C0", "C0", _general),
+    Column("constant", "|δ| √d", _general),
+    Column("gamma", "γ", _general),
+    Column("draws", "draws", _size),
+    Column("neurons", "neurons, mean"),
+    Column("bound", "bound"),
+    Column("violations", "above it", _size),
+    Column("probability", "exact probability"),
+)
+_CONE = (
+    Column("steps", "steps", _size),
+    Column("scale", "c", _general),
+    Column("seed", "seed"),
+    Column("scaled_deviation", "deviation of c W"),
+    Column("in_ball", "in the ball"),
+    Column("cone_deviation", "distance of the ray"),
+    Column("in_cone", "in the cone"),
+    Column("test_error", "test error", _share),
+    Column("gradient_norm", "|g|"),
+    Column("step", "s*"),
+    Column("perturbation", "s*|g|"),
+    Column("relative", "ρ"),
+    Column("step_off", "c s* off by", _tiny),
+    Column("relative_off", "ρ off by", _tiny),
+)
+_LEMMAS = (
+    (
+        ("start",), "At initialisation", _STARTS,
+        r"Means over inputs uniform on the sphere: $|\nabla f(x; W_0)|$ and the most that the gradient was found to "
+        r"change within $c / \sqrt{d}$ of the input.",
+    ),
+    (
+        ("ball",), "Extremes over the ball", _BALLS,
+        r"Exact suprema of $|f|$ over the ball, and its least $|\nabla f|$: that of a network in the ball, and what no "
+        "network of it goes below, means over inputs. The drop is not given where the gradient can vanish.",
+    ),
+    (
+        ("trained",), "Networks trained to the surface of the ball", _TRAINED,
+        r"Deviation is $\sqrt{m} \max_j |w_j - w_{j,0}|$; gradients are means over test images.",
+    ),
+    (
+        ("fixed", "moved"), "Neurons that can change sign", _SLABS,
+        r"The number of neurons with $|w_{j,0} \cdot x| \le C_0 |x| / \sqrt{m}$ against the bound of Lemma 4.3, and "
+        "how many draws were above it.",
+    ),
+)  # fmt: skip
+
+
+def _listings(plan: Plan, table: pl.DataFrame) -> list[Listing]:
+    found = []
+    for experiment in plan.experiments:
+        if not isinstance(experiment, BallExperiment) or not len(table):
+            continue
+        rows = experiment.select(table, plan.settings)
+        if experiment.kind == "lemmas":
+            for parts, title, columns, note in _LEMMAS:
+                own = rows.filter(pl.col("part").is_in(list(parts))) if len(rows) else rows
+                found += _listing(title, note, columns, own)
+        if experiment.kind == "cone":
+            note = (
+                r"A row per iterate $W$ and scale $c$. Deviation is $\sqrt{m} \max_j |c w_j - w_{j,0}|$, the distance "
+                "of the ray its minimum over c. The last columns: the largest relative difference from the same of W "
+                "at any test image."
+            )
+            found += _listing("Every iterate and its multiples", note, _CONE, rows)
+    return found
+
+
+def _listing(title: str, note: str, columns: tuple[Column, ...], rows: pl.DataFrame) -> list[Listing]:
+    """Its rows, each once: rows of the table are repeated for each line that they lie on."""
+    names = [column.name for column in columns if column.name in rows.columns]
+    own = rows.select(names).unique(maintain_order=True).to_dicts() if len(rows) else []
+    return [Listing(title, note, columns, own, held=())] if own else []
+
+
+BALL_CHAPTER = Chapter(
+    subject="any network of a lazy ball",
+    template="ball.html.j2",
+    choices={},
+    rows=_rows,
+    summary=_summary,
+    theory=_theory,
+    listings=_listings,
+)

@@ -1,0 +1,207 @@
+"""The figures of lazy training: step, gradient and relative perturbation against the input dimension, log-log."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import altair as alt
+import polars as pl
+
+from gradflip.drawing import COLORS, HINT, THEORY, Drawn, Figure, ticks
+from gradflip.experiments import LazyExperiment, Settings
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One quantity of a figure.
+
+    Attributes:
+        column: Of the table.
+        title: Of the vertical axis, with its unit.
+        exponent: What the theory says of its growth in d.
+        law: The same in words.
+        at_norm: The law for inputs of any norm, in words; empty if the norm does not matter.
+        factor: By which it differs, from |x| and b (1 with biases, 0 without): the theorem takes (x, b) at norm 1.
+    """
+
+    column: str
+    title: str
+    exponent: float
+    law: str
+    at_norm: str
+    factor: Callable[[float, float], float]
+
+
+PANELS = (
+    Panel("step", "flipping step s*", -1.0, "c / d", "c √(|x|² + b) / d", lambda x, b: math.hypot(x, b)),
+    Panel("gradient_norm", "gradient norm |g|", 0.5, "c √d", "", lambda x, b: 1.0),
+    Panel(
+        "relative",
+        "relative perturbation ρ = s*|g| / |x|",
+        -0.5,
+        "c / √d",
+        "c √(1 + b / |x|²) / √d",
+        lambda x, b: math.hypot(1, b / x),
+    ),
+)
+
+
+def lazy_figure(experiment: LazyExperiment, table: pl.DataFrame, settings: Settings) -> Figure:
+    """The figure of an experiment of lazy training, in the paper's three panels.
+
+    Args:
+        experiment: Which.
+        table: Rows of a run that computed it.
+        settings: Those of the run.
+
+    Returns:
+        A figure; points are means over seeds of means over the correctly classified test images, bands one standard
+        deviation over seeds.
+
+    Raises:
+        ValueError: If no network of the experiment has a flip to draw.
+    """
+    rows = experiment.select(table, settings) if len(table) else table  # a table without rows has no columns
+    if not len(rows) or not rows["step"].count():
+        raise ValueError(f"no network of {experiment.name} has a flip to draw; see the table for what happened.")
+    curve = experiment.curves
+    numbers = pl.concat([_averages(rows, curve, panel) for panel in PANELS])
+    norms = dict(rows.group_by("dim").agg(pl.col("input_norm").mean()).iter_rows())
+    charts, laws = [], []
+    for panel in PANELS:
+        drawn = numbers.filter(quantity=panel.column)
+        law = _law(drawn, panel, norms, float(experiment.bias), varying=not experiment.normalize)
+        charts.append(_panel(drawn, curve, panel, law))
+        laws.append(law)
+    caption = _caption(experiment, rows, settings, laws)
+    return Figure(experiment.name, tuple(charts), numbers, caption, curve=curve, hint=HINT)
+
+
+@dataclass(frozen=True)
+class _Law:
+    """What the theory says of one panel, with its constants fitted: curves to draw, and words."""
+
+    plain: pl.DataFrame
+    at_norms: pl.DataFrame
+    words: str
+
+
+def _law(numbers: pl.DataFrame, panel: Panel, norms: dict[int, float], bias: float, *, varying: bool) -> _Law:
+    dims = sorted(set(numbers["dim"].to_list()))
+    ends = [dims[0] / 1.15, dims[-1] * 1.15]
+    constant = _fitted(numbers, {dim: dim**panel.exponent for dim in dims})
+    plain = pl.DataFrame({"dim": ends, "mean": [constant * dim**panel.exponent for dim in ends]})
+    words = f"dashed: {panel.law}, c = {constant:.3g}"
+    if not varying or not panel.at_norm:
+        return _Law(plain, plain.clear(), words)
+    shape = {dim: dim**panel.exponent * panel.factor(norms[dim], bias) for dim in dims}
+    constant = _fitted(numbers, shape)
+    at_norms = pl.DataFrame({"dim": [float(dim) for dim in dims], "mean": [constant * shape[dim] for dim in dims]})
+    # b is 0 or 1: write it out
+    words += f"; dotted: {panel.at_norm.replace('b', '1') if bias else panel.law}, c = {constant:.3g}"
+    return _Law(plain, at_norms, words)
+
+
+def _averages(rows: pl.DataFrame, curve: str, panel: Panel) -> pl.DataFrame:
+    """Mean and standard deviation over seeds at each dimension, for each curve."""
+    return (
+        rows
+        .filter(pl.col(panel.column).is_not_null())
+        .group_by(curve, "dim", maintain_order=True)
+        .agg(
+            pl.col(panel.column).mean().alias("mean"),
+            pl.col(panel.column).std().fill_null(0.0).alias("std"),
+            pl.len().cast(pl.Int64).alias("seeds"),
+        )
+        .sort(curve, "dim")
+        .select(pl.lit(panel.column).alias("quantity"), pl.col(curve).cast(pl.Int64), "dim", "mean", "std", "seeds")
+    )
+
+
+def _fitted(numbers: pl.DataFrame, shape: dict[int, float]) -> float:
+    """Return the c for which c * shape is closest to all points on the log scale."""
+    logs = [math.log(mean / shape[dim]) for mean, dim in numbers.select("mean", "dim").iter_rows()]
+    return math.exp(sum(logs) / len(logs))
+
+
+def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, law: _Law) -> Drawn:
+    dims = sorted(set(numbers["dim"].to_list()))
+    x_domain = [dims[0] / 1.15, dims[-1] * 1.15]
+    name = {"width": "width m", "C0": "C0"}[curve]
+    means, spreads = numbers["mean"].to_list(), numbers["std"].to_list()
+    floor = min(means) / 1.4
+    edges = [max(mean - std, floor) for mean, std in zip(means, spreads, strict=True)]
+    tops = [mean + std for mean, std in zip(means, spreads, strict=True)]
+    theory = pl.concat([law.plain, law.at_norms])["mean"].to_list()
+    y_domain = [min(edges + theory) / 1.1, max(tops + theory) * 1.1]
+    order = sorted(set(numbers[curve].to_list()))
+    drawn = numbers.with_columns(
+        pl.Series("low", edges), pl.Series("high", tops), pl.col(curve).cast(pl.String).alias("curve")
+    )
+    x = alt.X("dim:Q", title="input dimension d").scale(type="log", domain=x_domain, nice=False)
+    x = x.axis(values=dims if len(dims) < 7 else dims[::2], format="d", grid=False)
+    y_scale = alt.Scale(type="log", domain=y_domain, nice=False)
+    y_axis = alt.Axis(values=ticks(y_domain), format="~g", gridOpacity=0.4)
+    color = alt.Color("curve:N", title=name, sort=[str(value) for value in order]).scale(
+        domain=[str(value) for value in order], range=list(COLORS[: len(order)])
+    )
+    color = color.legend(
+        orient="bottom", titleAnchor="start", direction="horizontal", symbolType="circle", symbolOpacity=1
+    )
+    chosen = alt.selection_point(name=f"chosen_{panel.column}", fields=["curve"], bind="legend")
+    base = alt.Chart(drawn).encode(
+        x=x, color=color, opacity=alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
+    )
+    tooltip = [
+        alt.Tooltip("curve:N", title=name),
+        alt.Tooltip("dim:Q", title="d"),
+        alt.Tooltip("mean:Q", format=".4g", title="mean over seeds"),
+        alt.Tooltip("std:Q", format=".2g", title="standard deviation"),
+        alt.Tooltip("seeds:Q", title="seeds"),
+    ]
+    y = alt.Y("mean:Q", title=panel.title, scale=y_scale, axis=y_axis)
+    band = alt.Chart(drawn).mark_area(clip=True).encode(
+        x=x, y=alt.Y("low:Q", scale=y_scale, title=panel.title, axis=y_axis), y2="high:Q", color=color,
+        opacity=alt.when(chosen).then(alt.value(0.18)).otherwise(alt.value(0.02)),
+    )  # fmt: skip
+    line = base.mark_line(strokeWidth=2, clip=True).encode(y=y)
+    points = base.mark_point(filled=True, size=46, clip=True).encode(y=y, tooltip=tooltip)
+    dashed = alt.Chart(law.plain).mark_line(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5).encode(x=x, y=y)
+    dotted = alt.Chart(law.at_norms).mark_line(strokeDash=[1, 3], color=THEORY, strokeWidth=2).encode(x=x, y=y)
+    title = alt.TitleParams(law.words.split("; "), fontSize=11, fontWeight="normal", color=THEORY, anchor="start")
+    return alt.layer(band, dashed, dotted, line, points.add_params(chosen)).properties(
+        width=250, height=230, title=title
+    )
+
+
+def _caption(experiment: LazyExperiment, rows: pl.DataFrame, settings: Settings, laws: list[_Law]) -> str:
+    """What varies, how many draws, which interval, the constants of the theory curves."""
+    grid = experiment.grid(settings)
+    seeds = rows["seed"].n_unique()
+    images = sorted(set(rows["correct"].to_list()))
+    count = f"{images[0]}" if images[0] == images[-1] else f"{images[0]}-{images[-1]}"
+    what = (
+        f"Width m = {', '.join(map(str, grid.widths))} at C0 = {grid.C0s[0]}"
+        if experiment.curves == "width"
+        else f"C0 = {', '.join(map(str, grid.C0s))} at width m = {grid.widths[0]}"
+    )
+    inputs = "inputs of norm 1" if experiment.normalize else "pixels as they are"
+    biases = "hidden biases" if experiment.bias else "no biases"
+    theory = "Dashed: the law of the theorem for inputs of norm 1; "
+    if any(len(law.at_norms) for law in laws):
+        theory += "dotted: the same law at the measured norms of the inputs; "
+    theory += "each constant c is fitted to all points on the log scale."
+    stayed = int((rows["stopped_because"] == "max-epochs").sum())
+    never_left = (
+        f" {stayed} of {len(rows)} networks had not reached the surface of their ball when training ended."
+        if stayed
+        else ""
+    )
+    return (
+        f"{what}; {settings.data} {settings.classes[0]} against {settings.classes[1]}, {inputs}, {biases}, "
+        f"protocol “{settings.protocol}”. Points: mean over {seeds} seed{'s' if seeds > 1 else ''} of the mean over "
+        f"the correctly classified test images ({count}); bands: one standard deviation over seeds. "
+        f"{theory}{never_left}"
+    )

@@ -1,0 +1,97 @@
+"""What a page says of lazily trained networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from gradflip.drawing import Column, Listing
+from gradflip.experiments import Plan
+from gradflip.experiments._chapter import Chapter
+from gradflip.theory import smallest_covered_dim, width_window
+
+
+def _rows(table: pl.DataFrame) -> pl.DataFrame:
+    return table.filter(table["measure"] == "lazy-flip") if len(table) else table
+
+
+def _summary(rows: pl.DataFrame) -> dict[str, Any]:
+    if not len(rows):
+        return {"networks": 0}
+    large = rows.filter(pl.col("dim") == rows["dim"].max())
+    flips = rows.select(pl.sum("correct"), pl.sum("flipped"), pl.sum("never"), pl.sum("flat")).row(0, named=True)
+    return {
+        "networks": len(rows),
+        "stayed": int((rows["stopped_because"] == "max-epochs").sum()),
+        "median_test_error": rows["test_error"].median(),
+        "largest_test_error": rows["test_error"].max(),
+        "dim": large["dim"][0],
+        "relative": large["relative"].median(),
+        "relative_sqrt_d": rows["relative_sqrt_d"].median(),
+        **flips,
+    }
+
+
+def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
+    """Whether Theorem 3.1 covers any of the networks, its constants being 1."""
+    dims = sorted({dim for rows in tables if len(rows) for dim in rows["dim"].to_list()})
+    covered = [dim for dim in dims if not width_window(dim).empty]
+    return {"dims": dims, "covered": covered, "from": smallest_covered_dim()}
+
+
+def _share(value: Any) -> str:
+    return f"{100 * value:.3g} %"
+
+
+def _fixed(value: Any) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _general(value: Any) -> str:
+    return f"{value:g}"
+
+
+_COLUMNS = (
+    Column("dim", "d"),
+    Column("width", "m"),
+    Column("C0", "C0", _general),
+    Column("seed", "seed"),
+    Column("normalize", "inputs", lambda normalize: "norm 1" if normalize else "pixels", page_only=True),
+    Column("stopped_because", "stopped"),
+    Column("epochs", "epochs"),
+    Column("scaled_deviation", "deviation", _fixed, page_only=True),
+    Column("left_at", "left at", _fixed, page_only=True),
+    Column("test_error", "test error", _share),
+    Column("correct", "correct"),
+    Column("flipped", "flipped"),
+    Column("gradient_norm", "|g|"),
+    Column("step", "s*"),
+    Column("perturbation", "s*|g|"),
+    Column("relative", "ρ"),
+    Column("relative_sqrt_d", "ρ √d"),
+)
+
+
+def _listings(_: Plan, table: pl.DataFrame) -> list[Listing]:
+    rows = _rows(table)
+    if not len(rows):
+        return []
+    note = (
+        r"Deviation is $\sqrt{m} \max_j |w_j - w_{j,0}|$ of the network analysed, at most C0 where training stops at "
+        "the surface; “left at” is that of the first iterate outside. Means are over correctly classified images that "
+        "flip."
+    )
+    ordered = rows.sort("normalize", "width", "C0", "dim", "seed").to_dicts()
+    return [Listing("Every network", note, _COLUMNS, ordered, held=("width", "C0"))]
+
+
+LAZY_CHAPTER = Chapter(
+    subject="a lazily trained network",
+    template="lazy.html.j2",
+    choices={"width": "width m", "C0": "C0"},
+    rows=_rows,
+    summary=_summary,
+    theory=_theory,
+    listings=_listings,
+)

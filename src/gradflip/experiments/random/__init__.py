@@ -1,0 +1,1 @@
+"""Networks at random initialisation (Montanari & Wu 2022)."""

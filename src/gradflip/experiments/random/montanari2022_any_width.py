@@ -1,0 +1,81 @@
+"""No restriction on the width: the law of the flipping perturbation over m at fixed d, and over d at fixed m."""
+
+from gradflip.claims import Claim
+from gradflip.experiments.random._cells import Ensemble
+from gradflip.experiments.random._experiment import RandomExperiment
+
+DIMS = (400, 10**6)  # along the widths
+WIDTHS = (10, 1000)  # along the dimensions
+
+
+def _decades(first: int, last: int, steps: tuple[int, ...]) -> tuple[int, ...]:
+    """The steps times every power of ten, from 10^first on, and 10^last."""
+    return tuple(step * 10**decade for decade in range(first, last) for step in steps) + (10**last,)
+
+
+def _ensembles(
+    largest_width: int, largest_dim: int, steps: tuple[int, ...], most: int, fewest: int
+) -> tuple[Ensemble, ...]:
+    """Networks along both axes; the number of draws falls beyond width 10^4: a draw costs its width."""
+
+    def draws(width: int) -> int:
+        return max(fewest, most * 10**4 // max(10**4, width))
+
+    lines: dict[tuple[int, int], list[tuple[str, str]]] = {}  # a point where lines meet is drawn once
+    for dim in DIMS:
+        for width in _decades(0, largest_width, steps):
+            lines.setdefault((dim, width), []).append((f"over m, d = {_power(dim)}", "width"))
+    for width in WIDTHS:
+        for dim in _decades(0, largest_dim, steps)[1:]:  # d = 1 has no direction but x
+            lines.setdefault((dim, width), []).append((f"over d, m = {_power(width)}", "dim"))
+    return tuple(
+        Ensemble(
+            f"any width: relu, d = {_power(dim)}, m = {_power(width)}",
+            {"activation": "relu", "dim": dim, "width": width, "draws": draws(width), "lines": own},
+            (5e-4 + 8e-8 * width) * draws(width),
+        )
+        for (dim, width), own in lines.items()
+    )
+
+
+def _power(size: int) -> str:
+    """10⁶ for a million, 2·10⁶ for two; small sizes as they are."""
+    zeros = len(str(size)) - len(str(size).rstrip("0"))
+    if zeros < 4:
+        return str(size)
+    first = "" if size == 10**zeros else f"{size // 10**zeros}·"
+    return f"{first}10{str(zeros).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+MONTANARI2022_ANY_WIDTH = RandomExperiment(
+    name="montanari2022-any-width",
+    title="The flipping perturbation at any width and dimension",
+    question="Is a relative perturbation of order 1/√d enough whatever the width, from one unit to ten million, "
+    "without a restriction relative to d?",
+    source="Montanari & Wu (2022), the theorem for two layers, and its failure at small fixed width",
+    kind="any-width",
+    curves="line",
+    claims=(
+        Claim(
+            "falls",
+            "distance",
+            r"\rho \sqrt{d}",
+            0.0,
+            "the law comes closer to that of (ν/τ) |Z| from the smallest to the largest size on the axis",
+            along="position",
+        ),
+        Claim(
+            "distance",
+            "distance",
+            r"\rho \sqrt{d}",
+            None,
+            "how far from it the law still is at the largest size on the axis: the floor that the other size sets",
+            at_last=("position",),
+        ),
+    ),
+    ensembles={
+        "quick": _ensembles(6, 9, (1, 3), 2000, 100),
+        "standard": _ensembles(7, 9, (1, 2, 5), 20_000, 500),
+        "paper": _ensembles(7, 12, (1, 2, 5), 100_000, 2000),
+    },
+)

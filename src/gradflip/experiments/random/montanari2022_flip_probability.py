@@ -1,0 +1,57 @@
+"""How often one gradient step of size s flips a random two-layer network, by activation."""
+
+from gradflip.claims import Claim
+from gradflip.experiments.random._cells import Ensemble
+from gradflip.experiments.random._experiment import RandomExperiment
+
+ACTIVATIONS = ("relu", "tanh", "erf", "gelu", "softplus", "abs", "sin", "leaky_relu")
+STEPS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0)
+
+
+def _ensembles(size: int, draws: int, explicit_draws: int) -> tuple[Ensemble, ...]:
+    """Networks with d = m = size, the same by the exact law and with explicit matrices."""
+    seconds = 2e-8 * size * (20 * draws + size * explicit_draws)
+    return tuple(
+        Ensemble(
+            f"flip probability: {activation}, d = m = {size}",
+            {
+                "activation": activation, "dim": size, "width": size, "draws": draws, "explicit_draws": explicit_draws,
+                "steps": STEPS,
+            },
+            seconds,
+        )
+        for activation in ACTIVATIONS
+    )  # fmt: skip
+
+
+MONTANARI2022_FLIP_PROBABILITY = RandomExperiment(
+    name="montanari2022-flip-probability",
+    title="How often one gradient step flips a random network, by activation",
+    question="Does a step of s times the gradient flip a random two-layer network with probability 2 Φ(s τ²/ν) - 1, "
+    "for every activation, and is the law of networks that are never built that of explicit ones?",
+    source="Montanari & Wu (2022), the joint law behind their theorem for two layers",
+    kind="flip-probability",
+    curves="activation",
+    claims=(
+        Claim(
+            "same-probability",
+            "flips",
+            r"P(f(x) f(x(s)) < 0)",
+            0.0,
+            "the law of networks that are never built is that of networks with explicit matrices, at every s",
+        ),
+        Claim(
+            "limit",
+            "flips",
+            r"P(f(x) f(x(s)) < 0)",
+            None,
+            "how far the largest networks are from 2 Φ(s τ²/ν) - 1, at the s where they are furthest",
+            at_last=("dim",),
+        ),
+    ),
+    ensembles={
+        "quick": _ensembles(200, 4000, 4000) + _ensembles(2000, 2000, 0),
+        "standard": _ensembles(200, 20_000, 20_000) + _ensembles(2000, 20_000, 4000),
+        "paper": _ensembles(200, 100_000, 100_000) + _ensembles(2000, 100_000, 20_000) + _ensembles(20_000, 100_000, 0),
+    },
+)

@@ -1,0 +1,148 @@
+"""How high and how low y f can get over the ball at one input: every neuron moves alone, so sums of extremes.
+
+Over the ball of neuron j, w . x ranges over the interval of half-length r |x| around w_(j,0) . x. The maximum of y f is
+therefore m^(-1/2) sum_j |a_j| max(sign(y a_j) sigma) over these intervals + y c (docs/mathematics/certificates.md,
+"Extremes over the ball"). Where biases are
+trained, |x| is sqrt(|x|^2 + 1) throughout.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gradflip._errors import UsageError
+from gradflip.networks import Activation, TwoLayer
+
+_BLOCK = 2**20  # pre-activations held at once
+_NEURONS = 2**14  # of them neurons
+
+
+def peaks(sigma: Activation, low: Tensor, high: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest sign sigma(v) over low <= v <= high, and a v that attains it.
+
+    Args:
+        sigma: An activation whose turning points are known.
+        low: Left ends.
+        high: Right ends.
+        sign: +1 or -1, of a shape that broadcasts.
+
+    Returns:
+        Value and place; an end where both an end and a turning point attain it.
+
+    Raises:
+        UsageError: If it is not known where sigma turns.
+    """
+    if sigma.turning is None:
+        raise UsageError(
+            f"extremes over the ball need to know where activation {sigma.name!r} turns; "
+            f"give Activation(..., turning=()) if it is monotone, else its turning points."
+        )
+    best, other = sign * sigma(low), sign * sigma(high)
+    right = other > best
+    best, place = torch.where(right, other, best), torch.where(right, high, low)
+    for point in sigma.turning:
+        at = torch.full_like(low, point)
+        if sigma.period is not None:  # the first one of its kind right of low
+            at += torch.ceil((low - point) / sigma.period) * sigma.period
+        height = sign * sigma(torch.tensor(point, dtype=low.dtype, device=low.device))
+        higher = (low <= at) & (at <= high) & (height > best)
+        best, place = torch.where(higher, height, best), torch.where(higher, at, place)
+    return best, place
+
+
+def highest_sums(
+    network: TwoLayer, x: Tensor, y: Tensor, lengths: Tensor, radii: Tensor, *, widening: float = 0.0
+) -> Float[Tensor, " n"]:
+    """sum_j max { y a_j sigma(v) : |v - w_j . x - b_j| <= radii_j lengths + widening }, in float64.
+
+    Args:
+        network: Gives w_j, b_j, a_j.
+        x: Inputs, float64.
+        y: Labels, float64.
+        lengths: |x|, as the caller has it rounded.
+        radii: How far each neuron may move.
+        widening: Added to every interval.
+
+    Returns:
+        The sums, without the factor m^(-1/2). NaN where something overflows.
+
+    Shape:
+        x `(n, d)`, y, lengths `(n,)`, radii `(m,)`, result `(n,)`. Memory for a block of inputs and neurons.
+    """
+    total = torch.zeros_like(y)
+    neurons = min(network.width, _NEURONS)
+    inputs = max(1, _BLOCK // neurons)
+    for j in range(0, network.width, neurons):
+        block = slice(j, j + neurons)
+        W, a = network.W[block].to(torch.float64), network.a[block].to(torch.float64)
+        bias = None if network.bias is None else network.bias[block].to(torch.float64)
+        signs = torch.where(a < 0, -1.0, 1.0).to(torch.float64)
+        for start in range(0, len(x), inputs):
+            i = slice(start, start + inputs)
+            u = x[i] @ W.mT if bias is None else torch.addmm(bias, x[i], W.mT)
+            reach = torch.outer(lengths[i], radii[block]) + widening
+            best, _ = peaks(network.activation, u - reach, u + reach, torch.outer(y[i], signs))
+            total[i] += best @ a.abs()
+    return total
+
+
+def lengths(network: TwoLayer, x: Tensor) -> Float[Tensor, " n"]:
+    """|x|, or sqrt(|x|^2 + 1) where biases are trained.
+
+    Args:
+        network: Whether it has biases.
+        x: Inputs.
+
+    Returns:
+        One length per input.
+    """
+    sizes: Tensor = torch.linalg.vector_norm(extended(network, x), dim=1)
+    return sizes
+
+
+def extended(network: TwoLayer, x: Tensor) -> Tensor:
+    """What the rows [W, b] multiply: x, or (x, 1) where biases are trained.
+
+    Args:
+        network: Whether it has biases.
+        x: Inputs.
+
+    Returns:
+        The inputs with or without a last column of ones.
+
+    Shape:
+        `(n, d)` or `(n, d + 1)`.
+    """
+    return x if network.bias is None else torch.cat([x, x.new_ones(len(x), 1)], dim=1)
+
+
+def points(network: TwoLayer, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Checked inputs and labels in float64: a proof is about numbers as they are, not rounded to the network's type.
+
+    Args:
+        network: Gives dimension and device.
+        x: Inputs.
+        y: Labels, -1 or +1.
+
+    Returns:
+        Both of them.
+
+    Raises:
+        UsageError: If a shape, an entry or a label is not as it must be.
+    """
+    if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[1] != network.dim or not len(x):
+        shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise UsageError(f"x must have shape (n, {network.dim}) with n at least 1, got {shape}.")
+    if not isinstance(y, Tensor) or y.shape != x.shape[:1]:
+        shape = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+        raise UsageError(f"y must have one label per row of x, {len(x)}, got {shape}.")
+    if x.device != network.W.device or y.device != network.W.device:
+        raise UsageError(f"x and y must be on the device of the network, {network.W.device}.")
+    if not bool(torch.isfinite(x).all()):
+        raise UsageError(f"x must be finite, got {int((~torch.isfinite(x)).sum())} NaN or infinite entries.")
+    wrong = y[(y != 1) & (y != -1)]
+    if len(wrong):
+        raise UsageError(f"y must hold only -1 and +1, got {float(wrong[0]):g}.")
+    return x.detach().to(torch.float64), y.detach().to(torch.float64)

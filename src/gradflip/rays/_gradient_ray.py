@@ -1,0 +1,253 @@
+"""Network and inputs -> rays: the three matrix products, block by block, in buffers that are used again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gradflip._errors import UsageError
+from gradflip.gaussian import RandomNetwork
+from gradflip.networks import StreamedTwoLayer, TwoLayer
+from gradflip.rays._numba import bends_at_zero, in_threads, kernels, left_slopes, serves
+from gradflip.rays._random_network import random_ray
+from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
+
+_CONVERTED = 2**21  # weights held at once in another type than the network's
+
+
+def gradient_ray(network: TwoLayer | RandomNetwork, x: Float[Tensor, "n d"]) -> Ray:
+    """The rays along which one gradient step moves the inputs.
+
+    Three matrix products, in the type of the network (float32 for a float16 one).
+
+    Args:
+        network: A two-layer network, in memory or at random initialisation with weights that are never built.
+        x: Inputs.
+
+    Returns:
+        A `Ray`, one row per input.
+
+    Raises:
+        UsageError: If x has the wrong shape, is not finite or is on another device, or a product overflows.
+
+    Shape:
+        x `(n, d)`. Memory O(n m): for many inputs, `flip` works in blocks.
+
+    Source: Wang et al. (2022), Theorem 3.1 (the step); docs/mathematics/model.md, "The ray".
+    """
+    if isinstance(network, RandomNetwork):
+        return random_ray(network, x)
+    x = checked_inputs(network, x)
+    (ray,) = gradient_rays(network, x, product_type(network), max(1, len(x)))
+    return ray
+
+
+def product_type(network: TwoLayer) -> torch.dtype:
+    """The type in which products with these weights are taken.
+
+    Args:
+        network: A network.
+
+    Returns:
+        float64 for float64 weights, else float32.
+    """
+    return torch.float64 if network.W.dtype == torch.float64 else torch.float32
+
+
+def checked_inputs(network: TwoLayer | StreamedTwoLayer, x: Tensor) -> Tensor:
+    """The inputs as a matrix that fits the network.
+
+    Args:
+        network: Where they go.
+        x: What came.
+
+    Returns:
+        x, `(n, d)`, in its own type.
+
+    Raises:
+        UsageError: If x has the wrong shape, is not finite or is on another device.
+    """
+    if x.ndim != 2 or x.shape[1] != network.dim:
+        raise UsageError(f"x must have shape (n, {network.dim}), one input a row, got {tuple(x.shape)}.")
+    device = torch.device("cpu") if isinstance(network, StreamedTwoLayer) else network.W.device
+    if x.device != device:
+        raise UsageError(f"x must be on the device of the network, {device}, got {x.device}.")
+    x = x.detach()
+    if x.numel() and not all(math.isfinite(float(end)) for end in torch.aminmax(x)):
+        raise UsageError(f"x must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite.")
+    return x
+
+
+def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype, rows: int) -> Iterator[Ray]:
+    """`gradient_ray` block by block.
+
+    Args:
+        network: A network.
+        x: Inputs that `checked_inputs` gave, in any type.
+        dtype: In which the products are taken.
+        rows: Inputs of a block.
+
+    Yields:
+        Rays that share two buffers: each is overwritten by the next.
+
+    Raises:
+        UsageError: If a product overflows float64; what overflows float32 has value 0 and gradient 0.
+    """
+    a, c = network.a.to(dtype), network.output_bias or 0.0
+    bias = None if network.bias is None else network.bias.to(dtype)
+    bent_at_zero = bends_at_zero(network.activation)
+    compiled = kernels() if serves(network.activation, x.device) else None
+    scale = _Scale.of(network, a, bias)
+    rows = min(rows, len(x))
+    buffers = [network.W.new_empty((rows, width), dtype=dtype) for width in (network.width, network.width, network.dim)]
+    for block in torch.split(x, rows):
+        u, v, g = (buffer[: len(block)] for buffer in buffers)
+        inputs = block.to(dtype)
+        _product(network, inputs, bias, u)
+        # v holds a sigma'(u) until g is known
+        if compiled is not None:
+            _compiled_slopes(compiled, network, u, a, v)
+        elif bent_at_zero:
+            left_slopes(network.activation, u, v).mul_(a)
+        else:
+            torch.mul(network.activation.derivative(u), a, out=v)
+        _transposed_product(network, v, g)
+        if bent_at_zero:  # sigma(u) = u sigma'(u): f is g . x and what does not depend on x
+            constant = u.new_full((len(block),), c) if bias is None else v @ bias / scale.root + c
+            value = constant.to(torch.float64)
+        else:
+            value, _ = weighted_sum(network.activation(u), a, c)
+        if compiled is not None:
+            value, norm, input_norm, clear = _compiled_directions(compiled, g, inputs, value, scale)
+        else:
+            if bent_at_zero:
+                value += torch.linalg.vecdot(g.to(torch.float64), inputs.to(torch.float64)) / scale.root
+            norm, input_norm, clear = _directions(value, g, inputs, scale)
+        if not clear:
+            few = scale.doubtful(value, norm, input_norm).nonzero()[:, 0]
+            snapped, norm[few] = _snapped(network, u[few], v[few], norm[few], input_norm[few], scale)
+            turned = torch.where(norm[few] > 0, snapped.sign() * _turn(value[few]), 0.0).to(dtype)[:, None]
+            g[few] = torch.where(turned == 0, 0.0, g[few] * turned)
+            value[few] = snapped
+        _product(network, g, None, v)
+        slope = -torch.where(value == 0, 0.0, norm.square()) if bent_at_zero else None
+        yield Ray(u, v, a, c, network.activation, value, norm, input_norm, slope)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What rounding is relative to: `terms` for g, terms |x| + constant for f(x).
+
+    In float64 bounds on the sums of absolute terms. In float32, where each u_j is rounded by itself, ten times the root
+    of the sum of squares, which errors of independent signs do not reach; what is below is done again in float64.
+    """
+
+    root: float
+    rounding: float
+    terms: float
+    constant: float
+
+    @staticmethod
+    def of(network: TwoLayer, a: Tensor, bias: Tensor | None) -> _Scale:
+        root, steepest = math.sqrt(network.width), network.activation.lipschitz or 0.0
+        weights = a.abs().to(torch.float64) * (steepest / root)
+        lengths = torch.linalg.vector_norm(network.W, dim=1, dtype=product_type(network)).to(torch.float64)
+        at_zero = abs(float(network.activation(torch.zeros((), dtype=torch.float64))))
+        constant = abs(network.output_bias or 0.0) + at_zero * float(a.abs().sum(dtype=torch.float64)) / root
+        biases = lengths.new_zeros(1) if bias is None else weights * bias.abs().to(torch.float64)
+        total = torch.sum if a.dtype == torch.float64 else _ten_roots
+        return _Scale(root, rounding_of(a.dtype), float(total(weights * lengths)), constant + float(total(biases)))
+
+    def doubtful(self, value: Tensor, norm: Tensor, input_norm: Tensor) -> Tensor:
+        """Where f or g may be zero up to rounding, or is not finite."""
+        small = value.abs() <= self.rounding * (self.terms * input_norm + self.constant)
+        small |= norm <= self.rounding * self.terms
+        return small | ~(value.isfinite() & norm.isfinite())
+
+
+def _ten_roots(terms: Tensor) -> Tensor:
+    return 10 * terms.square().sum().sqrt()
+
+
+def _weights(network: TwoLayer, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+    """W in a type, by blocks of neurons where that needs a copy."""
+    if network.W.dtype == dtype:
+        yield slice(0, network.width), network.W
+        return
+    step = max(1, _CONVERTED // network.dim)
+    for start in range(0, network.width, step):
+        part = slice(start, min(start + step, network.width))
+        yield part, network.W[part].to(dtype)
+
+
+def _product(network: TwoLayer, x: Tensor, bias: Tensor | None, out: Tensor) -> None:
+    """Write x W^T + b."""
+    for part, W in _weights(network, x.dtype):
+        if bias is None:
+            torch.mm(x, W.mT, out=out[:, part])
+        else:
+            torch.addmm(bias[part], x, W.mT, out=out[:, part])
+
+
+def _transposed_product(network: TwoLayer, q: Tensor, out: Tensor) -> None:
+    """Write q W."""
+    for part, W in _weights(network, q.dtype):
+        if part.start == 0:
+            torch.mm(q[:, part], W, out=out)
+        else:
+            out.addmm_(q[:, part], W)
+
+
+def _directions(value: Tensor, g: Tensor, x: Tensor, scale: _Scale) -> tuple[Tensor, Tensor, bool]:
+    """|g|, |x|, and whether all rows are clear; g becomes sign(f) g / sqrt(m), so that f falls along -g."""
+    g *= (_turn(value) / scale.root).to(g.dtype)[:, None]
+    norm = torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)
+    input_norm = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
+    return norm, input_norm, not bool(scale.doubtful(value, norm, input_norm).any())
+
+
+def _turn(value: Tensor) -> Tensor:
+    """-1 where f < 0, else 1."""
+    return torch.where(value < 0, -torch.ones_like(value), 1.0)
+
+
+def _snapped(
+    network: TwoLayer, u: Tensor, q: Tensor, norm: Tensor, input_norm: Tensor, scale: _Scale
+) -> tuple[Tensor, Tensor]:
+    """Return f and |g|, exactly 0 where they are zero up to rounding of their own terms."""
+    value, sizes = weighted_sum(network.activation(u), network.a, network.output_bias or 0.0)
+    if u.dtype != torch.float64:
+        sizes = torch.maximum(sizes, scale.terms * input_norm + scale.constant)  # each u_j is rounded by its products
+    # the sum of |terms| of g, by its largest coordinate; at most sqrt(d) below the exact scale of the norm
+    largest = torch.maximum(network.W.amax(dim=1), -network.W.amin(dim=1)).to(torch.float64)
+    slopes = q.to(torch.float64).abs() @ largest / scale.root
+    finite = value.isfinite() & norm.isfinite()
+    if not bool(finite.all()):
+        if u.dtype == torch.float64:
+            raise UsageError("the network overflows float64 on these inputs; rescale its weights.")
+        value, norm = torch.where(finite, value, 0.0), torch.where(finite, norm, 0.0)
+    return snap(value, sizes, scale.rounding), snap(norm, slopes, scale.rounding)
+
+
+def _compiled_slopes(compiled: ModuleType, network: TwoLayer, u: Tensor, a: Tensor, q: Tensor) -> None:
+    assert network.activation.slopes is not None
+    left, right = map(u.numpy().dtype.type, network.activation.slopes)
+    rows, into = u.numpy(), q.numpy()
+    in_threads(lambda part: compiled.weighted_slopes(rows[part], a.numpy(), left, right - left, into[part]), *u.shape)
+
+
+def _compiled_directions(
+    compiled: ModuleType, g: Tensor, x: Tensor, value: Tensor, scale: _Scale
+) -> tuple[Tensor, Tensor, Tensor, bool]:
+    """`_directions`, and f = g . x + (what does not depend on x): sigma is homogeneous."""
+    norm, input_norm = torch.empty_like(value), torch.empty_like(value)
+    columns = (value.numpy(), norm.numpy(), input_norm.numpy())
+    numbers = (scale.root, scale.terms, scale.constant, scale.rounding)
+    clear: bool = compiled.directions(g.numpy(), x.numpy(), *numbers, *columns)
+    return value, norm, input_norm, clear
