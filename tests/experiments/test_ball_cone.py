@@ -102,7 +102,7 @@ def test_what_flips_an_image_is_the_same_all_along_a_ray(once):
 
 def test_a_bias_would_be_seen(monkeypatch, once):
     """Of networks that are not homogeneous nothing stays the same along a ray."""
-    from gradflip.experiments import _ball_cone as cone
+    from gradflip.experiments.ball import _cone_measure as cone
 
     def biased(network, x):
         return flip(TwoLayer(network.W, network.a, torch.linspace(-1, 1, network.width, dtype=torch.float64)), x)
