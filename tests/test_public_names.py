@@ -10,9 +10,11 @@ from public_names import described
 HERE = Path(__file__).parent
 BEFORE = json.loads((HERE / "compat" / "public_0_1.json").read_text())
 
-MOVED = """Certificates moved from `gradflip.lazy` to `gradflip.certificates`, with the same names:
-`gradflip.lazy.certify`, `.certify_jointly`, `.flip_budget`, `.opposite_groups`, `.verify`, `.Certificate`, `.FlipBudget`, `.JointCertificate`,
-`.Verification` and `.JointVerification` of 0.1."""
+MOVED = """
+Certificates moved from `gradflip.lazy` to `gradflip.certificates`, with the same names: `gradflip.lazy.certify`,
+`.certify_jointly`, `.flip_budget`, `.opposite_groups`, `.verify`, `.Certificate`, `.FlipBudget`, `.JointCertificate`,
+`.Verification` and `.JointVerification` of 0.1.
+"""
 
 CERTIFICATES = (
     "certify", "certify_jointly", "flip_budget", "opposite_groups", "verify", "Certificate", "FlipBudget",
