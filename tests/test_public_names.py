@@ -10,7 +10,18 @@ from public_names import described
 HERE = Path(__file__).parent
 BEFORE = json.loads((HERE / "compat" / "public_0_1.json").read_text())
 
-DIFFERENCES: dict[str, str] = {}
+MOVED = """
+Certificates moved from `gradflip.lazy` to `gradflip.certificates`, with the same names: `gradflip.lazy.certify`,
+`.certify_jointly`, `.flip_budget`, `.opposite_groups`, `.verify`, `.Certificate`, `.FlipBudget`, `.JointCertificate`,
+`.Verification` and `.JointVerification` of 0.1.
+"""
+
+CERTIFICATES = (
+    "certify", "certify_jointly", "flip_budget", "opposite_groups", "verify", "Certificate", "FlipBudget",
+    "JointCertificate", "Verification", "JointVerification",
+)  # fmt: skip
+
+DIFFERENCES: dict[str, str] = {f"gradflip.lazy.{name}": MOVED for name in CERTIFICATES}
 """A name of 0.1 that is gone or is called in another way, and the words of CHANGELOG.md that say so.
 
 The words must stand in CHANGELOG.md with the name in backticks, without its folder, and beside it the new one if there

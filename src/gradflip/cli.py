@@ -359,11 +359,11 @@ def certify(
         raise UsageError(f"--epsilon must be positive and finite, got {epsilon:g}.")
     import torch
 
-    from gradflip.certificates._ball_wide import clear_folder, files_in, universal
+    from gradflip.certificates._ball_wide import certify_ball_wide, clear_folder, files_in
     from gradflip.data import load_data
     from gradflip.lazy import LazyBall
     from gradflip.networks import TwoLayer
-    from gradflip.report._ball_wide_figure import universal_figure
+    from gradflip.report._ball_wide_figure import ball_wide_figure
 
     split = load_data(data, _two_digits(classes), size, normalize=True, data_dir=data_dir)
     ball = LazyBall(TwoLayer.random(split.dim, width, seed=seed, dtype=torch.float32), C0)
@@ -372,10 +372,10 @@ def certify(
     out = clear_folder(out or Path("runs") / name, force=force)
     x, y = split.x_test[:points], split.y_test[:points]
     with _doing(f"certifying {len(x)} points", show=not quiet and not as_json):
-        found = universal(ball, x, y, epsilon, steps=steps, joint=joint, curve=curve)
+        found = certify_ball_wide(ball, x, y, epsilon, steps=steps, joint=joint, curve=curve)
         found.save(out)
         if found.single.share:
-            universal_figure(found.single).save(out)
+            ball_wide_figure(found.single).save(out)
     files = files_in(out)
     if as_json:
         print(json.dumps(found.to_json() | {"files": [str(path) for path in files]}, indent=2, allow_nan=False))

@@ -14,7 +14,7 @@ import gradflip.certificates._upper_bound as rounding
 from cases import PIECEWISE, refused
 from gradflip import Activation, Certificate, FileError, LazyBall, TwoLayer, certify, flip_budget
 from gradflip.certificates._certificate import prove
-from gradflip.certificates._upper_bound import highest_certain, norm_up
+from gradflip.certificates._upper_bound import certified_upper_bound, norm_upper
 
 U = Fraction(1, 2**53)
 LARGER = Fraction(100_001, 100_000)
@@ -107,7 +107,7 @@ def test_the_bound_is_above_the_exact_maximum_over_the_larger_ball(family):
         network, x, radius = small(family, seed)
         y = torch.tensor([1.0 - 2 * (seed % 2)], dtype=torch.float64)
         exact = exactly(network, reference_function(network), Fraction(radius) * LARGER, x, float(y))
-        bound = Fraction(float(highest_certain(network, radius, x[None], y)))
+        bound = Fraction(float(certified_upper_bound(network, radius, x[None], y)))
         assert bound >= exact
         naive = Fraction(float(LazyBall(network, radius=radius * (1 + 1e-5)).max_value(x[None], y)))
         naive_fails += naive < exact
@@ -142,7 +142,7 @@ def test_the_bound_holds_for_the_worst_arithmetic_that_the_standard_allows(m, d,
         total = sum(peaks, Fraction(0)) - (m - 1) * U * sum(map(abs, peaks), Fraction(0))
         return torch.tensor([float(total)], dtype=torch.float64)
 
-    monkeypatch.setattr(rounding, "highest_sums", worst)
+    monkeypatch.setattr(rounding, "sums_of_maxima", worst)
     for seed in range(12):
         x, y = normal(1, d, seed=seed).abs(), torch.tensor([1.0 if seed % 2 else -1.0]).double()
         stretch, a = normal(m, seed=seed + 1).abs(), normal(m, seed=seed + 2).abs()
@@ -152,7 +152,7 @@ def test_the_bound_holds_for_the_worst_arithmetic_that_the_standard_allows(m, d,
         bias = stretch if seed % 4 == 0 else None
         network = TwoLayer(torch.outer(stretch, x[0]), float(y) * a, bias, None, sigma)
         exact = exactly(network, reference_function(network), Fraction(1e-18) * LARGER, x[0], float(y))
-        assert Fraction(float(highest_certain(network, 1e-18, x, y))) >= exact
+        assert Fraction(float(certified_upper_bound(network, 1e-18, x, y))) >= exact
 
 
 def test_ten_million_neurons_are_summed_soundly():
@@ -169,7 +169,7 @@ def test_ten_million_neurons_are_summed_soundly():
         u = sum((p * q for p, q in zip(row((kind - 8).float() * 0.1), row(x[0]), strict=True)), Fraction(0))
         total += count * sign * max(u + sign * Fraction(radius) * LARGER * length, Fraction(0))
     exact = total / root(Fraction(m))
-    bound = float(highest_certain(network, radius, x, y)[0])
+    bound = float(certified_upper_bound(network, radius, x, y)[0])
     assert Fraction(bound) >= exact
     assert bound - float(exact) < 1e-5
 
@@ -178,7 +178,7 @@ def test_the_certified_radius_is_larger_by_a_hundred_thousandth():
     start = TwoLayer.random(5, 9, seed=1, dtype=torch.float64)
     ball, wider = LazyBall(start, radius=1.0), LazyBall(start, radius=1 + 0.999e-5)
     x, y = normal(20, 5, seed=2), signs(20, 3)
-    bound = highest_certain(start, ball.radius, x, y)
+    bound = certified_upper_bound(start, ball.radius, x, y)
     assert bool((bound >= wider.max_value(x, y)).all())
     assert bool((bound <= LazyBall(start, radius=1 + 1.001e-5).max_value(x, y)).all())
 
@@ -187,11 +187,11 @@ def test_a_norm_is_never_below_the_exact_one():
     for seed in range(200):
         x = normal(1, 1 + seed % 30, seed=seed) * 10.0 ** ((seed % 41 - 20) * 15)
         exact = root(sum((q * q for q in row(x[0])), Fraction(0)))
-        up = Fraction(float(norm_up(x)[0]))
+        up = Fraction(float(norm_upper(x)[0]))
         assert up >= exact
         assert up <= exact * (1 + 300 * U) + Fraction(1, 2**999)
-    assert norm_up(torch.zeros(1, 3).double()).tolist() == [0.0]
-    assert norm_up(torch.tensor([[1e308, 1e308, 1e308, 1e308]]).double()).tolist() == [math.inf]
+    assert norm_upper(torch.zeros(1, 3).double()).tolist() == [0.0]
+    assert norm_upper(torch.tensor([[1e308, 1e308, 1e308, 1e308]]).double()).tolist() == [math.inf]
 
 
 @pytest.mark.parametrize("sigma", ["relu", "tanh"])
@@ -223,7 +223,7 @@ def test_the_bound_of_a_smooth_network_is_above_its_maximum_in_mpmath(sigma):
                 u = mp.fsum(mp.mpf(p) * mp.mpf(q) for p, q in zip(w, x[0].tolist(), strict=True))
                 total += max(top * function(u - reach), top * function(u + reach))
             exact = total / mp.sqrt(12)
-            bound = mp.mpf(float(highest_certain(network, radius, x, y)[0]))
+            bound = mp.mpf(float(certified_upper_bound(network, radius, x, y)[0]))
             assert bound >= exact
             assert bound - exact < (1e-11 if sigma != "softplus" else 4e-8)
             naive_fails += mp.mpf(float(LazyBall(network, radius=radius).max_value(x, y)[0])) < exact
@@ -234,7 +234,7 @@ def test_the_bound_holds_for_the_exact_softplus_too():
     start = TwoLayer(torch.tensor([[20.5]]).double(), torch.ones(1).double(), activation="softplus")
     one = torch.ones(1, 1).double()
     assert float(start(one)) == 20.5  # torch leaves out log1p(exp(-20.5)) = 1.2e-9
-    assert float(highest_certain(start, 1e-15, one, one[0])) >= 20.5 + math.log1p(math.exp(-20.5))
+    assert float(certified_upper_bound(start, 1e-15, one, one[0])) >= 20.5 + math.log1p(math.exp(-20.5))
 
 
 # The search
@@ -269,15 +269,15 @@ def test_what_is_certified_is_near_and_below_zero(form, dtype):
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_the_search_descends_along_the_gradient_of_the_maximum(form):
     """M and its gradient as the search has them, against the exact maximum and its differences."""
-    from gradflip.certificates._search import Lift
+    from gradflip.certificates._search import MaxMargin
 
     start = TwoLayer.random(6, 50, seed=3, dtype=torch.float64, **form)
     ball = LazyBall(
         TwoLayer(start.W, 1.7 * start.a, start.bias, start.output_bias, start.activation, start.scaling), 2.0
     )
-    lift, wider = Lift(ball), LazyBall(ball.network0, radius=ball.radius * (1 + 1e-5))
+    margin, wider = MaxMargin(ball), LazyBall(ball.network0, radius=ball.radius * (1 + 1e-5))
     x, y = normal(8, 6, seed=4), signs(8, 5)
-    value, g = (part.clone() for part in lift(x, y))
+    value, g = (part.clone() for part in margin(x, y))
     torch.testing.assert_close(value, wider.max_value(x, y), rtol=1e-10, atol=1e-12)
     for i in range(6):
         step = torch.zeros(6).double()
@@ -386,7 +386,7 @@ def test_a_certificate_is_saved_and_read_again(certificate, tmp_path):
     assert again.ball.network0.activation is certificate.ball.network0.activation
     assert torch.equal(TwoLayer.load(path).W, certificate.ball.network0.W)
     assert certificate.share > 0
-    found = highest_certain(again.ball.network0, again.ball.radius, again.perturbed, again.y)
+    found = certified_upper_bound(again.ball.network0, again.ball.radius, again.perturbed, again.y)
     assert torch.equal(found, certificate.bound)
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from cases import refused
 from gradflip import LazyBall, TwoLayer, load_data, train_adversarially
 from gradflip.certificates import certify_jointly, opposite_groups
-from gradflip.certificates._joint import certain_errors
-from gradflip.certificates._relaxation import JointLift, fit_lines, highest_jointly_certain
+from gradflip.certificates._joint import certified_errors
+from gradflip.certificates._relaxation import JointBound, certified_joint_upper_bound, relax
 
 
 def close_classes(n, dim, seed=0, spread=0.3):
@@ -117,7 +117,7 @@ def test_the_bound_is_near_what_ascent_over_the_ball_reaches(form):
     x, y = close_classes(12, 30)
     ball = make(width=400, C0=3.0, **form)
     weights = torch.rand(12, generator=torch.Generator().manual_seed(0)).double()
-    B = float(highest_jointly_certain(ball.network0, ball.radius, x[None], y[None], weights[None])[0])
+    B = float(certified_joint_upper_bound(ball.network0, ball.radius, x[None], y[None], weights[None])[0])
     centre, reached = total(ball.network0, x, y, weights), total(best_by_ascent(ball, x, y, weights), x, y, weights)
     assert reached <= B
     assert reached - centre > 0.8 * (B - centre)  # lines instead of kinks cost a fifth at most
@@ -127,7 +127,7 @@ def test_of_one_point_the_bound_is_the_exact_maximum():
     x, y = close_classes(20, 30)
     for form in FORMS:
         ball = make(**form)
-        B = highest_jointly_certain(
+        B = certified_joint_upper_bound(
             ball.network0, ball.radius, x[:, None], y[:, None], torch.ones(20, 1, dtype=torch.float64)
         )
         exact = ball.max_value(x, y)
@@ -143,10 +143,10 @@ def test_of_one_point_the_bound_is_the_exact_maximum():
 def test_the_lines_are_above_or_below_relu_wherever_the_neuron_can_move(centres, coefficients, reach, tangents):
     x, _ = close_classes(3, 4)
     u, c = (torch.tensor(values, dtype=torch.float64)[None, :, None] for values in (centres, coefficients))
-    lines = fit_lines(u, c, torch.full_like(u, reach), x[None], torch.tensor([reach]).double(), tangents=tangents)
+    lines = relax(u, c, torch.full_like(u, reach), x[None], torch.tensor([reach]).double(), tangents=tangents)
     for share in torch.linspace(-1, 1, 41, dtype=torch.float64):
         z = u + share * reach
-        excess = lines.slopes * z + lines.heights - z.relu()
+        excess = lines.slopes * z + lines.intercepts - z.relu()
         assert bool((excess * c.sign() >= -1e-12).all())
     assert bool(((lines.slopes >= 0) & (lines.slopes <= 1)).all())
 
@@ -159,8 +159,8 @@ def test_the_best_tangents_are_better_than_any_kept():
     reach, reaches = torch.full_like(u, ball.radius), torch.full((300,), ball.radius).double()
 
     def worth(tangents):
-        lines = fit_lines(u, c, reach, x[None], reaches, tangents=tangents)
-        return float((c * (lines.slopes * u + lines.heights)).sum() + ball.radius * lines.norms.sum())
+        lines = relax(u, c, reach, x[None], reaches, tangents=tangents)
+        return float((c * (lines.slopes * u + lines.intercepts)).sum() + ball.radius * lines.norms.sum())
 
     found = [worth(tangents) for tangents in (0, 1, 4, 16)]
     assert found[0] > found[1] > found[2] >= found[3] - 1e-9
@@ -205,7 +205,7 @@ def test_the_certain_bound_is_never_below_the_best_of_the_lines(scale):
         ball = LazyBall(network, radius=0.7 * scale)
         x, y = torch.randn(3, 2, generator=draw, dtype=torch.float64), torch.tensor([1.0, -1.0, 1.0]).double()
         weights = torch.rand(3, generator=draw).double()
-        B = float(highest_jointly_certain(network, ball.radius, x[None], y[None], weights[None])[0])
+        B = float(certified_joint_upper_bound(network, ball.radius, x[None], y[None], weights[None])[0])
         angles = torch.linspace(0, 2 * math.pi, 721, dtype=torch.float64)
         best = 0.0
         for j in range(3):  # neurons are independent: a grid over each disc is the maximum up to its mesh
@@ -239,7 +239,7 @@ def test_cancelling_weights_are_covered_by_rounding():
         y, weights = torch.tensor([1.0, -1.0, 1.0, -1.0]).double(), torch.rand(4, generator=draw).double()
         truth = exactly(network, x, y, weights)
         naive_below += Fraction(total(network, x, y, weights)) ** 2 * 2 < truth**2 and truth > 0
-        B = float(highest_jointly_certain(network, 1e-25, x[None], y[None], weights[None])[0])
+        B = float(certified_joint_upper_bound(network, 1e-25, x[None], y[None], weights[None])[0])
         assert B > 0
         assert truth <= 0 or 2 * Fraction(B) ** 2 >= truth**2
         assert B < 1e-3
@@ -250,19 +250,19 @@ def test_cancelling_weights_are_covered_by_rounding():
 def test_the_gradient_is_that_of_differences(groups):
     x, y = close_classes(2 * groups, 10)
     ball = make(dim=10, width=50, C0=2.0, bias=True, output_bias=True)
-    lift = JointLift(ball)
+    joint = JointBound(ball)
     x, y = x[None], y[None]
     weights = torch.rand(1, 2 * groups, generator=torch.Generator().manual_seed(0)).double() + 0.1
-    B, g, g_weights = lift(x, y, weights)
+    B, g, g_weights = joint(x, y, weights)
     step = 1e-6
     for i, k in itertools.product(range(2), range(3)):
         shift = torch.zeros_like(x)
         shift[0, i, k] = step
-        slope = (lift(x + shift, y, weights)[0] - lift(x - shift, y, weights)[0]) / (2 * step)
+        slope = (joint(x + shift, y, weights)[0] - joint(x - shift, y, weights)[0]) / (2 * step)
         assert float(slope) == pytest.approx(float(g[0, i, k]), rel=0.05, abs=0.02)  # tangents may switch
         shift = torch.zeros_like(weights)
         shift[0, i] = step
-        slope = (lift(x, y, weights + shift)[0] - lift(x, y, weights - shift)[0]) / (2 * step)
+        slope = (joint(x, y, weights + shift)[0] - joint(x, y, weights - shift)[0]) / (2 * step)
         assert float(slope) == pytest.approx(float(g_weights[0, i]), rel=0.05, abs=0.02)
 
 
@@ -273,14 +273,14 @@ def test_certain_errors_are_the_fewest_points_that_can_make_up_the_bound(points,
     fewest = next(
         (k for k in range(len(deep) + 1) if sum(sorted(deep, reverse=True)[:k]) >= -bound * (1 - 1e-9)), len(points)
     )
-    found = int(certain_errors(torch.tensor([bound], dtype=torch.float64), weights, lowest)[0])
+    found = int(certified_errors(torch.tensor([bound], dtype=torch.float64), weights, lowest)[0])
     assert found == (fewest if bound < 0 else 0)
 
 
 def test_a_point_that_is_too_far_away_is_no_error():
     bound, weights = torch.tensor([-1.0]).double(), torch.tensor([[1.0, 1.0, 1.0]]).double()
-    assert certain_errors(bound, weights, torch.tensor([[-0.6, -0.6, -0.6]]).double()).item() == 2
-    assert certain_errors(bound, weights, torch.tensor([[-0.6, -math.inf, -0.6]]).double()).item() == 0
+    assert certified_errors(bound, weights, torch.tensor([[-0.6, -0.6, -0.6]]).double()).item() == 2
+    assert certified_errors(bound, weights, torch.tensor([[-0.6, -math.inf, -0.6]]).double()).item() == 0
 
 
 def test_groups_have_as_many_of_each_class_and_the_rest_are_alone():

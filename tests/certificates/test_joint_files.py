@@ -16,8 +16,9 @@ from test_joint import close_classes, make, networks_of, total
 from cases import refused
 from gradflip import Certificate, FileError, LazyBall, TwoLayer, certify, verify
 from gradflip.certificates import JointCertificate, _verify, certify_jointly, opposite_groups
-from gradflip.certificates._joint import certain_errors
-from gradflip.certificates._verify import _Ball, _fewest, _lengths
+from gradflip.certificates._enclosures import combination_norms_above
+from gradflip.certificates._joint import certified_errors
+from gradflip.certificates._verify import _fewest_errors, _IntervalBall
 
 PARTS = ("x", "y", "groups", "weights", "perturbed", "bound", "lowest", "errors")
 FORMS = [{}, {"bias": True, "output_bias": True}]
@@ -71,7 +72,7 @@ def test_no_network_of_the_ball_exceeds_the_bound(form):
     ball = make(dtype=torch.float64, **form)
     draw = torch.Generator().manual_seed(3)
     for weights in (torch.full((12,), 1 / 12).double(), torch.rand(12, generator=draw).double()):
-        bound = _Ball.of(ball).highest_together(x.numpy(), y.numpy(), weights.numpy())
+        bound = _IntervalBall.of(ball).joint_upper_bound(x.numpy(), y.numpy(), weights.numpy())
         attained = [total(network, x, y, weights) for network in networks_of(ball, x, y, count=8)]
         assert max(attained) <= bound
         assert bound < max(attained) + 0.6  # lines are not relu, but near it
@@ -84,8 +85,8 @@ def test_one_point_and_one_neuron_are_bounded_exactly():
         W, a = torch.randn(1, 3, generator=draw).double(), torch.randn(1, generator=draw).double()
         ball, x = LazyBall(TwoLayer(W, a), radius=0.7), torch.randn(1, 3, generator=draw).double().numpy()
         for y in (-1.0, 1.0):
-            bound = _Ball.of(ball).highest_together(x, np.array([y]), np.array([0.5]))
-            exact = _Ball.of(ball).highest(x[0], y)
+            bound = _IntervalBall.of(ball).joint_upper_bound(x, np.array([y]), np.array([0.5]))
+            exact = _IntervalBall.of(ball).upper_bound(x[0], y)
             assert 0.5 * exact - 1e-14 <= bound <= 0.5 * exact + 1e-8  # half the interval 2^-30 of a search
 
 
@@ -97,7 +98,7 @@ def test_the_bound_is_above_that_of_rational_arithmetic_by_rounding_only():
         W, x = (torch.rand(k, 40, generator=draw).double() + 0.1 for k in (4, 3))
         a, y = torch.randn(4, generator=draw).double(), np.array([1.0, -1.0, 1.0])
         weights = torch.rand(3, generator=draw).double().numpy()
-        bound = _Ball.of(LazyBall(TwoLayer(W, a), radius=radius)).highest_together(x.numpy(), y, weights)
+        bound = _IntervalBall.of(LazyBall(TwoLayer(W, a), radius=radius)).joint_upper_bound(x.numpy(), y, weights)
         columns = [[Fraction(value) for value in column] for column in x.T.tolist()]
         signed = [Fraction(part) for part in (weights * y).tolist()]
         D = [sum(s * value for s, value in zip(signed, column, strict=True)) for column in columns]
@@ -115,19 +116,19 @@ def test_lengths_of_sums_are_rounded_up_and_little():
         draw = np.random.default_rng(seed)
         q, rays = draw.normal(size=(20, 8)), draw.normal(size=(20, 3))
         rays[draw.random(rays.shape) < 0.2] = 0.0
-        for pulls, length in zip(q.T.tolist(), _lengths(q, rays).tolist(), strict=True):
+        for column_of_q, length in zip(q.T.tolist(), combination_norms_above(q, rays).tolist(), strict=True):
             D = [
-                sum(Fraction(part) * Fraction(entry) for part, entry in zip(pulls, column, strict=True))
+                sum(Fraction(part) * Fraction(entry) for part, entry in zip(column_of_q, column, strict=True))
                 for column in rays.T.tolist()
             ]
             square = sum(part**2 for part in D)
             assert square <= Fraction(length) ** 2 <= square * (1 + Fraction(1, 10**10)) + Fraction(1, 10**20)
     many = np.full((1, 2001), 7e-9)  # squares that are lost one by one when they are added to 1
     many[0, 0] = 1.0
-    assert Fraction(float(_lengths(np.ones((1, 1)), many)[0])) ** 2 >= 1 + 2000 * Fraction(7e-9) ** 2
+    assert Fraction(float(combination_norms_above(np.ones((1, 1)), many)[0])) ** 2 >= 1 + 2000 * Fraction(7e-9) ** 2
 
 
-def test_whatever_the_pulls_are_the_bound_holds(monkeypatch):
+def test_whatever_the_slopes_are_the_bound_holds(monkeypatch):
     """A search that fails, even one that lies, costs tightness and never truth."""
     angles, sizes = np.linspace(0, 2 * np.pi, 400), np.linspace(0, 1, 30)[:, None, None]
     v = (sizes * np.stack([np.cos(angles), np.sin(angles)], axis=1)).reshape(-1, 2)
@@ -136,12 +137,12 @@ def test_whatever_the_pulls_are_the_bound_holds(monkeypatch):
         w, x, y = draw.normal(size=2), draw.normal(size=(3, 2)), np.array([1.0, -1.0, 1.0])
         weights, top = draw.random(3), float(draw.choice([-1.5, 1.0]))
         attained = (top * np.maximum((w + v) @ x.T, 0.0) @ (weights * y)).max()
-        ball = _Ball.of(LazyBall(TwoLayer(torch.tensor(w[None]), torch.tensor([top]).double()), radius=1.0))
-        best = ball.highest_together(x, y, weights)
+        ball = _IntervalBall.of(LazyBall(TwoLayer(torch.tensor(w[None]), torch.tensor([top]).double()), radius=1.0))
+        best = ball.joint_upper_bound(x, y, weights)
         for _ in range(5):
             with monkeypatch.context() as patch:
-                patch.setattr(_verify, "_pulls", lambda u, *_, draw=draw: draw.normal(size=u.shape))
-                assert ball.highest_together(x, y, weights) >= attained
+                patch.setattr(_verify, "_line_slopes", lambda u, *_, draw=draw: draw.normal(size=u.shape))
+                assert ball.joint_upper_bound(x, y, weights) >= attained
         assert best >= attained
 
 
@@ -155,10 +156,12 @@ def test_the_count_is_the_smallest_that_makes_up_the_bound():
             k: max(sum(part) for part in itertools.combinations(weights * deepest.clip(min=0), k)) for k in range(n + 1)
         }
         expected = next((k for k in range(n + 1) if sums[k] >= -bound), n)
-        assert _fewest(bound, weights, deepest.tolist()) == expected
-        other = certain_errors(torch.tensor([bound]), torch.from_numpy(weights)[None], -torch.from_numpy(deepest)[None])
+        assert _fewest_errors(bound, weights, deepest.tolist()) == expected
+        other = certified_errors(
+            torch.tensor([bound]), torch.from_numpy(weights)[None], -torch.from_numpy(deepest)[None]
+        )
         assert int(other) == expected
-    assert _fewest(-1.0, np.array([0.5, 0.5]), [1.0, math.inf]) == 0
+    assert _fewest_errors(-1.0, np.array([0.5, 0.5]), [1.0, math.inf]) == 0
 
 
 def false_claims(joint):

@@ -80,10 +80,10 @@ def test_what_is_said_is_what_the_certificates_say(certified):
 def test_pictures_are_beside_them(certified):
     folder, _ = certified
     kinds = {"certificate.safetensors", "joint.safetensors"} | {
-        f"universal.{ending}" for ending in ("pdf", "svg", "png", "vl.json", "csv")
+        f"ball-wide.{ending}" for ending in ("pdf", "svg", "png", "vl.json", "csv")
     }
     assert {path.name for path in folder.iterdir()} == kinds
-    drawn = pl.read_csv(folder / "universal.csv")
+    drawn = pl.read_csv(folder / "ball-wide.csv")
     assert drawn["bound"].max() < 0
     assert drawn["size"].max() <= 0.2
 
@@ -211,3 +211,13 @@ def test_bad_input_is_one_clear_sentence(words, code, says, tmp_path, monkeypatc
     assert len(err.splitlines()) == 1
     assert err.startswith("gradflip: ")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_pictures_of_version_0_1_are_replaced_too(tmp_path, capsys):
+    (tmp_path / "universal.svg").write_text("")
+    small = ["--points", "3", "--width", "50", "--no-curve", "--quiet"]
+    code, _, err = called(capsys, "certify", *small, "--out", tmp_path)
+    assert (code, "holds universal.svg already" in err) == (2, True)
+    code, _, _ = called(capsys, "certify", *small, "--out", tmp_path, "--force")
+    assert code == 0
+    assert not (tmp_path / "universal.svg").exists()

@@ -72,7 +72,7 @@ def test_ascent_in_the_ball_ends_at_the_maximum(bias, sigma):
     ball, best = LazyBall(start, radius=0.2), torch.full((7,), -torch.inf).double()
     ray = torch.cat([x, torch.ones(1).double()]) if bias else x
     for seed in range(8):  # neurons may be at a lower peak each, so the best of every neuron counts
-        rows = extremes.extended(start, start.W) if bias else start.W.clone()
+        rows = extremes.with_ones(start, start.W) if bias else start.W.clone()
         if bias:
             rows[:, 3] = start.bias
         rows = rows + 0.2 * in_the_ball(1, 7, 3 + bias, seed)[0]

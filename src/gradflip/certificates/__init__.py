@@ -1,8 +1,9 @@
-"""What no network of the ball can do: proofs for single points and for groups, and their verification."""
+"""Certificates: proofs that every network of a ball misclassifies points, one by one or jointly, and their checks."""
 
 from gradflip.certificates._certificate import Certificate, certify
 from gradflip.certificates._flip_budget import FlipBudget, flip_budget
-from gradflip.certificates._joint import JointCertificate, certify_jointly, opposite_groups
+from gradflip.certificates._groups import opposite_groups
+from gradflip.certificates._joint import JointCertificate, certify_jointly
 from gradflip.certificates._verify import JointVerification, Verification, verify
 
 __all__ = [

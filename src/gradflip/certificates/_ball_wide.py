@@ -1,4 +1,4 @@
-"""What was proved of an initialisation and some images: in numbers, in a sentence, in files."""
+"""Errors that every network of a ball makes on a set of images: in numbers, in a sentence, in files."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import FileError, UsageError
-from gradflip.certificates._certificate import Certificate, certify, statement
+from gradflip.certificates._certificate import Certificate, certify
 from gradflip.certificates._flip_budget import FlipBudget, flip_budget
-from gradflip.certificates._joint import JointCertificate, certify_jointly, opposite_groups
-from gradflip.lazy import LazyBall
+from gradflip.certificates._groups import opposite_groups
+from gradflip.certificates._joint import JointCertificate, certify_jointly
+from gradflip.certificates._statement import statement
+from gradflip.lazy._ball import LazyBall
 
 _SINGLE, _JOINT = "certificate.safetensors", "joint.safetensors"
-_PICTURES = re.compile(r"universal\.(pdf|svg|png|vl\.json|csv)$")
-_SHARES = (0.25, 0.5, 0.75, 1.25, 1.5)  # of the budget, where the curve is shown
+_PICTURES = re.compile(r"(ball-wide|universal)\.(pdf|svg|png|vl\.json|csv)$")  # "universal" in version 0.1
+_SHARES = (0.25, 0.5, 0.75, 1.25, 1.5)  # of the budget, at which the curve is evaluated
 
 
+@final
 @dataclass(frozen=True, eq=False)
-class Universal:
-    """What every network of a ball gets wrong.
+class BallWideErrors:
+    """Errors that every network of a ball makes.
 
     Attributes:
-        single: The images certified one by one.
-        groupings: Joint certificates of those that were not, by how they were grouped: `pairs`, `all`.
-        budgets: The smallest budget of each image, if it was asked for.
+        single: Certificate of the images one by one.
+        groupings: Joint certificates of the remaining images, by grouping: `pairs`, `all`.
+        budgets: The smallest budget of each image, if requested.
         epsilon: The budget.
     """
 
@@ -43,27 +46,27 @@ class Universal:
 
     @property
     def joint(self) -> JointCertificate | None:
-        """The joint certificate that proves most."""
+        """The joint certificate that proves the most errors."""
         return max(self.groupings.values(), key=_count, default=None)
 
     @property
     def errors(self) -> int:
-        """How many of the images every network of the ball gets wrong at least."""
+        """Number of images that every network of the ball misclassifies at least."""
         return int(self.single.certified.sum()) + (_count(self.joint) if self.joint else 0)
 
     @property
     def statement(self) -> str:
-        """What has been proved, as a sentence."""
+        """What is proved, as a sentence."""
         return statement(self.single.ball, self.errors, len(self.single.y), self.epsilon)
 
     def to_json(self) -> dict[str, Any]:
-        """Settings and numbers.
+        """Settings and results as JSON values.
 
         Returns:
-            JSON values.
+            Values by name.
         """
         ball, dim = self.single.ball, self.single.ball.network0.dim
-        found: dict[str, Any] = {
+        values: dict[str, Any] = {
             "points": len(self.single.y), "dim": dim, "width": ball.network0.width, "C0": ball.C0,
             "radius": ball.radius, "epsilon": self.epsilon, "epsilon_sqrt_d": self.epsilon * math.sqrt(dim),
             "certified": int(self.single.certified.sum()),
@@ -72,15 +75,15 @@ class Universal:
         }  # fmt: skip
         if self.budgets is not None:
             median = float(self.budgets.epsilon.median())
-            found["flip_budget_median"] = median if math.isfinite(median) else None
-            found["curve"] = {f"{budget:.6g}": self.budgets.at(budget) for budget in self._others()}
-        return found
+            values["flip_budget_median"] = median if math.isfinite(median) else None
+            values["curve"] = {f"{budget:.6g}": self.budgets.at(budget) for budget in self._others()}
+        return values
 
     def table(self) -> list[dict[str, str]]:
-        """A row per budget: how many images are certified.
+        """A table with one row per budget: the number of images certified.
 
         Returns:
-            Rows of text; in that of `epsilon` what the joint certificates add.
+            Rows of text; the row of `epsilon` also states what the joint certificates add.
         """
         n, root = len(self.single.y), math.sqrt(self.single.ball.network0.dim)
         own = {"one by one": f"{int(self.single.certified.sum())} of {n}"}
@@ -97,13 +100,13 @@ class Universal:
         ]
 
     def save(self, folder: Path) -> list[Path]:
-        """Write the certificates, `certificate.safetensors` and `joint.safetensors`.
+        """Write the certificates to `certificate.safetensors` and `joint.safetensors`.
 
         Args:
-            folder: Where.
+            folder: The folder.
 
         Returns:
-            The files.
+            All files of certificates and pictures in it.
 
         Raises:
             FileError: If one cannot be written.
@@ -117,7 +120,7 @@ class Universal:
         return [share * self.epsilon for share in _SHARES]
 
 
-def universal(
+def certify_ball_wide(
     ball: LazyBall,
     x: Float[Tensor, "n d"],
     y: Float[Tensor, " n"],
@@ -126,23 +129,23 @@ def universal(
     steps: int = 50,
     joint: bool = False,
     curve: bool = False,
-) -> Universal:
-    """Certify images one by one, and those that are left jointly.
+) -> BallWideErrors:
+    """Certify images one by one, and the remaining ones jointly.
 
     Args:
         ball: The ball around an initialisation.
         x: The images.
         y: Their labels, -1 or +1.
         epsilon: The budget.
-        steps: Steps of the search for each image.
-        joint: Whether what is left is certified jointly, in pairs of opposite classes and as one group.
-        curve: Whether the smallest budget of each image is searched.
+        steps: Steps of the search per image.
+        joint: Whether the remaining images are certified jointly, in pairs of opposite classes and as one group.
+        curve: Whether the smallest budget of each image is computed.
 
     Returns:
-        What was proved.
+        What is proved.
 
     Raises:
-        UsageError: If an argument is not as stated.
+        UsageError: If an argument is invalid.
     """  # noqa: DOC502
     single = certify(ball, x, y, epsilon, steps=steps)
     x_left, y_left = x[~single.certified], y[~single.certified]
@@ -152,40 +155,42 @@ def universal(
         groupings["pairs"] = certify_jointly(ball, x_left, y_left, epsilon, groups=pairs)
     if joint and len(y_left) > 1:
         groupings["all"] = certify_jointly(ball, x_left, y_left, epsilon)
-    return Universal(single, groupings, flip_budget(ball, x, y) if curve else None, epsilon)
+    return BallWideErrors(single, groupings, flip_budget(ball, x, y) if curve else None, epsilon)
 
 
 def clear_folder(folder: Path, *, force: bool = False) -> Path:
-    """Make the folder for what will be proved, before it is.
+    """Create the folder for certificates, before anything is computed, and check that it can be written to.
 
     Args:
-        folder: Where.
-        force: Remove certificates and pictures that are there already.
+        folder: The folder.
+        force: Remove existing certificates and pictures.
 
     Returns:
         The folder.
 
     Raises:
-        UsageError: If it holds a certificate.
-        FileError: If the system refuses.
+        UsageError: If it holds certificates or pictures already.
+        FileError: If it cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        there = files_in(folder)
-        for path in there if force else ():
+        existing = files_in(folder)
+        for path in existing if force else ():
             path.unlink()
     except OSError as error:
         raise FileError(f"{folder} cannot be written to: {error.strerror}; choose another --out.") from error
-    if there and not force:
-        raise UsageError(f"{folder} holds {there[0].name} already; choose another --out, or replace it by --force.")
+    if existing and not force:
+        raise UsageError(f"{folder} holds {existing[0].name} already; choose another --out, or replace it by --force.")
     if not os.access(folder, os.W_OK):
         raise FileError(f"{folder} cannot be written to: {os.strerror(errno.EACCES)}; choose another --out.")
     return folder
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return the certificates and pictures in a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.name in (_SINGLE, _JOINT) or _PICTURES.match(path.name))
+    """The certificates in a folder, then the pictures, each sorted by name."""
+    files = sorted(folder.iterdir())
+    certificates = [path for path in files if path.name in (_SINGLE, _JOINT)]
+    return certificates + [path for path in files if _PICTURES.match(path.name)]
 
 
 def _count(joint: JointCertificate) -> int:

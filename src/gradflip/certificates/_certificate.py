@@ -1,56 +1,55 @@
-"""Universal adversarial examples: inputs that no network of the ball gets right, and the proof."""
+"""Ball-wide adversarial examples: inputs that every network of the ball misclassifies, with the proof."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gradflip._errors import FileError, UsageError
+from gradflip._errors import UsageError
 from gradflip._seeds import generator
 from gradflip.attacks import rounded_budget
-from gradflip.certificates._search import Lift, descend, ray_start
-from gradflip.certificates._upper_bound import highest_certain, norm_up
+from gradflip.certificates._files import read_checksummed, write_checksummed
+from gradflip.certificates._search import MaxMargin, descend, ray_start
+from gradflip.certificates._upper_bound import certified_upper_bound, norm_upper
 from gradflip.lazy._ball import LazyBall
-from gradflip.lazy._extrema import points
-from gradflip.networks import ACTIVATIONS, TwoLayer, activation
+from gradflip.lazy._extrema import checked_points
 
 if TYPE_CHECKING:
     import polars as pl
 
 FORMAT = "gradflip.Certificate/1"
-"""Of the file of a `Certificate`."""
+"""Format of the file of a `Certificate`."""
 
-_Read = TypeVar("_Read")
+_POINTS = ("x", "y", "epsilon", "perturbed", "bound", "certified")
 
 
+@final
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """For every point an input near it, and how right about it a network of the ball can be at most.
+    """For every point a perturbed one, and an upper bound on its margin over all networks of the ball.
 
-    What is certified are the numbers in `perturbed`, in float64, not `x` plus a perturbation that would be rounded
-    again. Where `certified`, every W within radius (1 + 1e-5) of the centre has y f(x'; W) < 0 in exact arithmetic,
+    The certified points are the numbers in `perturbed`, in float64, not `x` plus a perturbation that would be rounded
+    again. Where `certified`, every W within radius (1 + 1e-5) of the centre has y f(x'; W) < 0 in exact arithmetic, and
     |x' - x| <= epsilon.
 
     Attributes:
-        ball: The ball; weights of its centre count as they are stored.
+        ball: The ball; the weights of its centre are taken as they are stored.
         x: The points, float64.
         y: Their labels.
-        epsilon: The budget of every point; inf where a flip budget was not found.
+        epsilon: The budget of every point; inf where the search of a flip budget did not succeed.
         perturbed: x', float64.
         bound: A number that y f(x'; W) exceeds for no W of the ball, rounded up.
-        certified: Whether the bound is negative and x' within the budget, its norm rounded up.
+        certified: Whether the bound is negative and x' within the budget, its distance rounded up.
 
     Shape:
-        x, perturbed `(n, d)`, all else `(n,)`.
+        x, perturbed `(n, d)`, all others `(n,)`.
 
     Source: docs/mathematics/certificates.md, "Ball-wide adversarial examples".
     """
@@ -78,7 +77,7 @@ class Certificate:
 
     @property
     def share(self) -> float:
-        """Share of points certified: no network of the ball has a smaller robust error at this budget."""
+        """Share of points certified: a lower bound on the robust error of every network of the ball at this budget."""
         return float(self.certified.to(torch.float64).mean())
 
     @property
@@ -89,13 +88,13 @@ class Certificate:
     @property
     def size(self) -> Float[Tensor, " n"]:
         """|x' - x|, rounded up."""
-        return norm_up(self.perturbation)
+        return norm_upper(self.perturbation)
 
     def to_frame(self) -> pl.DataFrame:
-        """One row per point: label, epsilon, size, bound, certified.
+        """A table with one row per point: label, epsilon, size, bound, certified.
 
         Returns:
-            A polars frame.
+            A polars data frame.
         """
         import polars as pl
 
@@ -103,7 +102,7 @@ class Certificate:
         return pl.DataFrame({name: getattr(self, name).cpu().numpy() for name in names})
 
     def save(self, path: str | Path) -> None:
-        """Write weights, points and bounds to one safetensors file, signed with the SHA-256 digest of its content.
+        """Write weights, points and bounds to one safetensors file with the SHA-256 checksum of its content.
 
         `TwoLayer.load` reads the centre of the ball from it.
 
@@ -114,38 +113,35 @@ class Certificate:
             UsageError: If the activation is not a built-in one: its code cannot be saved.
             FileError: If the file cannot be written.
         """
-        write_signed(path, FORMAT, self.ball, {name: getattr(self, name) for name in _POINTS})
+        write_checksummed(path, FORMAT, self.ball, {name: getattr(self, name) for name in _POINTS})
 
     @staticmethod
     def load(path: str | Path) -> Certificate:
-        """Read what `save` wrote.
+        """Read a file of `save`.
 
         Args:
             path: The file.
 
         Returns:
-            A certificate; what it states is what was computed when it was made. `verify` computes it again.
+            The certificate as it was computed when it was saved. `verify` checks its claims.
 
         Raises:
             FileError: If the file is missing, is no certificate, or was altered.
         """
-        return read_signed(path, {FORMAT: Certificate.of_file})
+        return read_checksummed(path, {FORMAT: Certificate.of_file})
 
     @staticmethod
     def of_file(ball: LazyBall, tensors: Mapping[str, Tensor]) -> Certificate:
-        """The certificate in a file that is read.
+        """Build the certificate from the content of a file.
 
         Args:
-            ball: The ball in it.
-            tensors: All that is in it.
+            ball: The ball.
+            tensors: The tensors by name.
 
         Returns:
             A certificate.
         """
         return Certificate(ball, **{name: tensors[name] for name in _POINTS})
-
-
-_POINTS = ("x", "y", "epsilon", "perturbed", "bound", "certified")
 
 
 def certify(
@@ -158,71 +154,77 @@ def certify(
     restarts: int = 1,
     seed: int = 0,
 ) -> Certificate:
-    """Search near every point an input that no network of the ball gets right, and prove it.
+    """Search near every point for an input that every network of the ball misclassifies, and prove it.
 
-    Projected gradient descent on M(x') = max over the ball of y f(x'; W), from the ray against the gradient at the
-    centre; further starts at random around it. The search runs in the type of the weights and ends for a point where M
-    is clearly negative; what it finds is a proof whatever it was found by: the bound is computed in float64, with all
-    rounding added, for a ball larger by 1e-5.
+    Projected gradient descent on M(x') = max over the ball of y f(x'; W), starting on the ray against the gradient at
+    the centre; restarts begin at random around that point. The search runs in the type of the weights, and ends for a
+    point once M is clearly negative. The proof does not depend on the search: the bound is computed in float64, with
+    all rounding errors added, for a ball larger by 1e-5.
 
     Args:
         ball: The ball around an initialisation.
         x: Points in `unit` scaling, of any norm.
         y: Their labels, -1 or +1.
-        epsilon: Budget, one for all or one for each point.
-        steps: Gradient steps of a start; ten find almost all that a hundred find.
-        restarts: How many starts.
-        seed: Of the random starts.
+        epsilon: Budget, one for all points or one for each.
+        steps: Gradient steps from each start; ten find almost all that a hundred find.
+        restarts: Number of starts.
+        seed: Seed of the random starts.
 
     Returns:
         A `Certificate`; its `share` is a lower bound on the robust error of every network in the ball.
 
     Raises:
-        UsageError: If an argument is not as stated, or too little is known of the activation.
+        UsageError: If an argument is invalid, or too little is known about the activation.
 
     Shape:
-        x `(n, d)`, y `(n,)`. Two matrix products a step and memory for a block of points.
+        x `(n, d)`, y `(n,)`. Two matrix products per step, and memory for a block of points.
 
     Source: docs/mathematics/certificates.md, "Ball-wide adversarial examples"; Wang et al. (2022), Corollary 3.2.
     """
     points64, labels64 = checked(ball, x, y)
     budgets = _budgets(epsilon, points64)
     check_counts(steps=steps, restarts=restarts)
-    lift = Lift(ball)
-    points_, labels, radii = (part.to(lift.dtype) for part in (points64, labels64, budgets))
-    start = ray_start(lift, points_, labels, radii)
-    found, lowest = descend(lift, points_, labels, radii, start.clone(), steps)
+    margin = MaxMargin(ball)
+    points, labels, radii = (part.to(margin.dtype) for part in (points64, labels64, budgets))
+    start = ray_start(margin, points, labels, radii)
+    p, lowest = descend(margin, points, labels, radii, start.clone(), steps)
     draw = generator(seed, "certificate starts")
     for _ in range(1, restarts):
-        noise = torch.randn(start.shape, generator=draw, dtype=torch.float32).to(start)
-        other = start + noise * (radii / torch.linalg.vector_norm(noise, dim=1).clamp(min=1e-30))[:, None]
-        other *= (radii / torch.linalg.vector_norm(other, dim=1)).clamp(max=1.0).nan_to_num(1.0)[:, None]
-        open_ = (lowest > -lift.clear * lift.lengths(points_)).nonzero()[:, 0]
-        p, value = descend(lift, points_[open_], labels[open_], radii[open_], other[open_], steps)
+        restart = _around(start, radii, draw)
+        open_ = (lowest > -margin.clear * margin.norms(points)).nonzero()[:, 0]
+        q, value = descend(margin, points[open_], labels[open_], radii[open_], restart[open_], steps)
         better = value < lowest[open_]
-        found[open_[better]], lowest[open_[better]] = p[better], value[better]
-    return prove(ball, points64, labels64, budgets, within(points64, found, budgets))
+        p[open_[better]], lowest[open_[better]] = q[better], value[better]
+    return prove(ball, points64, labels64, budgets, within(points64, p, budgets))
+
+
+def _around(start: Tensor, radii: Tensor, draw: torch.Generator) -> Tensor:
+    """A random perturbation of the budget's size added to a start, drawn back into the budget."""
+    noise = torch.randn(start.shape, generator=draw, dtype=torch.float32).to(start)
+    p: Tensor = start + noise * (radii / torch.linalg.vector_norm(noise, dim=1).clamp(min=1e-30))[:, None]
+    p *= (radii / torch.linalg.vector_norm(p, dim=1)).clamp(max=1.0).nan_to_num(1.0)[:, None]
+    return p
 
 
 def within(x: Tensor, p: Tensor, epsilon: Tensor) -> Tensor:
-    """The points x + p in float64, p drawn in so that they are within epsilon of x.
+    """The points x + p in float64, with p shortened so that they are within epsilon of x.
 
     Args:
         x: Points, float64.
-        p: Perturbations of any type; what is not finite is no perturbation.
+        p: Perturbations of any type; entries that are not finite count as 0.
         epsilon: Budgets.
 
     Returns:
         Perturbed points.
     """
     p = p.to(torch.float64).nan_to_num(0.0, 0.0, 0.0)
-    size = norm_up(p)
+    size = norm_upper(p)
     factor = torch.where(size > 0, rounded_budget(x, epsilon) * (1 - 1e-12) / size, 0.0).clamp(max=1.0)
     return x + p * factor[:, None]
 
 
 def prove(ball: LazyBall, x: Tensor, y: Tensor, epsilon: Tensor, perturbed: Tensor) -> Certificate:
-    """The certificate of perturbed points, however they were found.
+    """Bound the margins at perturbed points, whatever search produced them.
 
     Args:
         ball: The ball.
@@ -234,13 +236,13 @@ def prove(ball: LazyBall, x: Tensor, y: Tensor, epsilon: Tensor, perturbed: Tens
     Returns:
         A `Certificate`.
     """
-    bound = highest_certain(ball.network0, ball.radius, perturbed, y)
-    certified = (bound < 0) & (norm_up(perturbed - x) <= epsilon)
+    bound = certified_upper_bound(ball.network0, ball.radius, perturbed, y)
+    certified = (bound < 0) & (norm_upper(perturbed - x) <= epsilon)
     return Certificate(ball, x, y, epsilon, perturbed, bound, certified)
 
 
 def checked(ball: LazyBall, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Checked points and labels in float64.
+    """Points and labels, checked and in float64.
 
     Args:
         ball: The ball.
@@ -248,14 +250,14 @@ def checked(ball: LazyBall, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         y: Labels.
 
     Returns:
-        Both of them.
+        Points and labels.
 
     Raises:
-        UsageError: If the ball is none, or a point or a label is not as it must be.
+        UsageError: If `ball` is no `LazyBall`, or a point or a label is invalid.
     """
     if not isinstance(ball, LazyBall):
         raise UsageError(f"ball must be a LazyBall, got {type(ball).__name__}; build it as LazyBall(network0, C0).")
-    return points(ball.network0, x, y)
+    return checked_points(ball.network0, x, y)
 
 
 def _budgets(epsilon: float | Tensor, x: Tensor) -> Tensor:
@@ -274,138 +276,14 @@ def _budgets(epsilon: float | Tensor, x: Tensor) -> Tensor:
 
 
 def check_counts(**counts: object) -> None:
-    """Refuse a number of steps or the like that is not a positive integer.
+    """Check that numbers of steps and the like are positive integers.
 
     Args:
-        counts: Names and numbers.
+        counts: Numbers by the names of their arguments.
 
     Raises:
-        UsageError: If one is none.
+        UsageError: If one of them is not.
     """
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise UsageError(f"{name} must be a positive integer, got {count!r}.")
-
-
-def statement(ball: LazyBall, wrong: int, points: int, epsilon: float) -> str:
-    """What has been proved, as a sentence.
-
-    Args:
-        ball: The ball.
-        wrong: How many points every network of it gets wrong at least.
-        points: Of how many.
-        epsilon: How far they were moved at most.
-
-    Returns:
-        The sentence; numbers are shown so that it stays true.
-    """
-    if not wrong:
-        return f"Nothing is proved of these {points} points: networks of the ball may get each of them right."
-    each = "neuron lies" if ball.network0.width == 1 else f"{ball.network0.width:,} neurons each lie"
-    # the radius shown is off by 5e-6 at most, and the ball certified is larger by 1e-5
-    return (
-        f"Proved: every network whose {each} within {ball.radius:.6g} (C0 = {ball.C0:.6g}) of this initialisation, "
-        f"however trained, misclassifies at least {wrong} of these {points} points "
-        f"when each is moved by at most {shown_up(epsilon)}, to a place that is the same for all networks."
-    )
-
-
-def shown_up(value: float, digits: int = 6) -> str:
-    """A number in a few digits, rounded up where they are not enough.
-
-    Args:
-        value: The number.
-        digits: How many.
-
-    Returns:
-        The text.
-    """
-    from decimal import ROUND_CEILING, Context, Decimal
-
-    if float(f"{value:.{digits}g}") == value:
-        return f"{value:.{digits}g}"
-    return f"{Context(prec=digits, rounding=ROUND_CEILING).create_decimal(Decimal(value)):g}"
-
-
-def write_signed(path: str | Path, kind: str, ball: LazyBall, parts: Mapping[str, Tensor]) -> None:
-    """Write a ball and what was computed about it to a safetensors file that states the digest of its content.
-
-    Args:
-        path: The file.
-        kind: Its format.
-        ball: The ball; `TwoLayer.load` reads its centre.
-        parts: What else there is to keep.
-
-    Raises:
-        UsageError: If the activation is not a built-in one: its code cannot be saved.
-        FileError: If the file cannot be written.
-    """
-    from safetensors.torch import save_file
-
-    network = ball.network0
-    if not (network.activation.name in ACTIVATIONS or network.activation.name.startswith("leaky_relu(")) or (
-        activation(network.activation.name) is not network.activation
-    ):
-        raise UsageError(f"only built-in activations can be saved, got {network.activation.name!r}.")
-    tensors = {**parts, "W": network.W, "a": network.a}
-    if network.bias is not None:
-        tensors["bias"] = network.bias
-    if network.output_bias is not None:
-        tensors["output_bias"] = torch.tensor(network.output_bias, dtype=torch.float64)
-    tensors["radius"] = torch.tensor(ball.radius, dtype=torch.float64)
-    # safetensors takes no views and no two tensors of one memory
-    tensors = {name: part.cpu().clone(memory_format=torch.contiguous_format) for name, part in tensors.items()}
-    about = {"format": kind, "activation": network.activation.name, "scaling": "unit"}
-    about["sha256"] = _digest(tensors, about)
-    try:
-        save_file(tensors, str(path), metadata=about)
-    except Exception as error:  # safetensors has an exception class of its own for a failed write
-        raise FileError(f"{path} cannot be written: {error}.") from error
-
-
-def read_signed(path: str | Path, kinds: Mapping[str, Callable[[LazyBall, Mapping[str, Tensor]], _Read]]) -> _Read:
-    """Read what `write_signed` wrote.
-
-    Args:
-        path: The file.
-        kinds: The formats it may have, and what makes a value of the ball and the tensors of such a file.
-
-    Returns:
-        The value.
-
-    Raises:
-        FileError: If the file is missing, has another format, is damaged or was altered.
-    """
-    from safetensors import safe_open
-
-    if not Path(path).is_file():
-        raise FileError(f"{path} does not exist; give a file that Certificate.save wrote.")
-    try:
-        with safe_open(str(path), framework="pt") as opened:
-            about = dict(opened.metadata() or {})
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-    except Exception as error:  # safetensors has its own
-        raise FileError(f"{path} is not a readable certificate: {error}; make it again.") from error
-    if about.get("format") not in kinds:
-        wanted = " or ".join(map(repr, kinds))
-        raise FileError(f"{path} is no certificate, its format is {about.get('format')!r}; give one of {wanted}.")
-    stated = about.pop("sha256", None)
-    if stated != _digest(tensors, about):
-        raise FileError(f"{path} was altered: its content has another SHA-256 digest than it states; make it again.")
-    try:
-        network = TwoLayer(
-            tensors["W"], tensors["a"], tensors.get("bias"), tensors.get("output_bias"), about["activation"]
-        )
-        return kinds[about["format"]](LazyBall(network, radius=float(tensors["radius"])), tensors)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:  # a file may hold anything
-        raise FileError(f"{path} is no whole certificate: {error}; make it again.") from error
-
-
-def _digest(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
-    """SHA-256 over names, types, shapes and bytes."""
-    seen = hashlib.sha256(json.dumps(dict(about), sort_keys=True).encode())
-    for name in sorted(tensors):
-        part = tensors[name].contiguous()
-        seen.update(f"{name} {part.dtype} {tuple(part.shape)}".encode())
-        seen.update(part.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return seen.hexdigest()

@@ -1,10 +1,10 @@
-"""The universal flip budget: how little it takes until no network of the ball gets a point right."""
+"""Ball-wide flip budgets: the smallest perturbation at which every network of the ball misclassifies a point."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 import torch
 from jaxtyping import Float
@@ -12,31 +12,32 @@ from torch import Tensor
 
 from gradflip._errors import UsageError
 from gradflip.certificates._certificate import Certificate, check_counts, checked, prove
-from gradflip.certificates._search import Lift, descend, ray_start
-from gradflip.certificates._upper_bound import highest_certain, norm_up
+from gradflip.certificates._search import MaxMargin, descend, ray_start
+from gradflip.certificates._upper_bound import certified_upper_bound, norm_upper
 from gradflip.lazy._ball import LazyBall
 
 if TYPE_CHECKING:
     import polars as pl
 
-_DOUBLINGS = 12
-_ROUNDS = 12
-_LIFTS = 12  # attempts to pay for rounding with a slightly larger perturbation
+_DOUBLINGS = 12  # of the first guess, until a search succeeds
+_ROUNDS = 12  # that narrow a bracket
+_EXTENSIONS = 12  # attempts to offset rounding by a slightly larger perturbation
 
 
+@final
 @dataclass(frozen=True, eq=False)
 class FlipBudget:
-    """The smallest budget at which each point was certified.
+    """The smallest budget at which each point is certified.
 
     Attributes:
-        certificate: The proof: at every point a perturbation of just this size.
+        certificate: The proof: for every point a perturbation of exactly this size.
     """
 
     certificate: Certificate
 
     @property
     def epsilon(self) -> Float[Tensor, " n"]:
-        """Of every point: 0 where all networks of the ball are wrong about x itself, inf if none was found."""
+        """One budget per point: 0 if every network of the ball misclassifies x itself, inf if no search succeeded."""
         return self.certificate.epsilon
 
     def at(self, epsilon: float) -> float:
@@ -51,10 +52,10 @@ class FlipBudget:
         return float((self.epsilon <= epsilon).to(torch.float64).mean())
 
     def to_frame(self) -> pl.DataFrame:
-        """One row per point, as of the certificate.
+        """The table of the certificate, one row per point.
 
         Returns:
-            A polars frame.
+            A polars data frame.
         """
         return self.certificate.to_frame()
 
@@ -67,24 +68,25 @@ def flip_budget(
     steps: int = 10,
     rtol: float = 2e-3,
 ) -> FlipBudget:
-    """The smallest epsilon found at which every network of the ball is wrong about a point, with the proof.
+    """Search the smallest epsilon at which every network of the ball misclassifies a point, with the proof.
 
-    Every point has its own bracket, from M(x) / |grad M(x)| on (about (C0/2 + y f(x; W_0)) / sqrt(d/2)): doubled until
-    a search succeeds, then narrowed where the line between both ends crosses zero, every search starting from the best
-    perturbation so far. What is returned is certified in float64, at a size that is rounded up.
+    Every point has its own bracket. The first guess is 1.1 M(x) / |grad M(x)|, on the scale of (C0/2 + y f(x; W_0)) /
+    sqrt(d/2). It is doubled until a search succeeds; then the bracket is narrowed to where the line between its ends
+    crosses zero, each search starting from the latest perturbation. The result is certified in float64, at a size that
+    is rounded up.
 
     Args:
         ball: The ball around an initialisation.
         x: Points in `unit` scaling, of any norm.
         y: Their labels, -1 or +1.
-        steps: Gradient steps of a search.
-        rtol: Width of the bracket at which a point is done.
+        steps: Gradient steps per search.
+        rtol: Relative width of the bracket at which the search of a point ends.
 
     Returns:
         A `FlipBudget`; an upper bound on the true flip budget.
 
     Raises:
-        UsageError: If an argument is not as stated, or too little is known of the activation.
+        UsageError: If an argument is invalid, or too little is known about the activation.
 
     Shape:
         x `(n, d)`, y `(n,)`.
@@ -95,52 +97,54 @@ def flip_budget(
     check_counts(steps=steps)
     if isinstance(rtol, bool) or not isinstance(rtol, int | float) or not 0 < rtol < 1:
         raise UsageError(f"rtol must be between 0 and 1, got {rtol!r}.")
-    lift = Lift(ball)
-    points, labels = points64.to(lift.dtype), labels64.to(lift.dtype)
-    at_once = highest_certain(ball.network0, ball.radius, points64, labels64) < 0
-    size, p = _bracketed(lift, points, labels, at_once, steps, rtol)
-    perturbed = _paid(ball, points64, labels64, points64 + _scaled(p, size))
-    certificate = prove(ball, points64, labels64, norm_up(perturbed - points64), perturbed)
+    margin = MaxMargin(ball)
+    points, labels = points64.to(margin.dtype), labels64.to(margin.dtype)
+    at_once = certified_upper_bound(ball.network0, ball.radius, points64, labels64) < 0
+    size, p = _bracketed(margin, points, labels, at_once, steps, rtol)
+    perturbed = _offset_rounding(ball, points64, labels64, points64 + _scaled(p, size))
+    certificate = prove(ball, points64, labels64, norm_upper(perturbed - points64), perturbed)
     epsilon = torch.where(certificate.certified, certificate.epsilon, math.inf)
     return FlipBudget(
         Certificate(ball, points64, labels64, epsilon, perturbed, certificate.bound, certificate.certified)
     )
 
 
-def _bracketed(lift: Lift, x: Tensor, y: Tensor, at_once: Tensor, steps: int, rtol: float) -> tuple[Tensor, Tensor]:
-    """Size and direction of the smallest perturbation found; 0 where none is needed, inf where none was found."""
-    enough = -lift.noise * lift.lengths(x)  # M may be this far from what float64 says
-    value, slope = _at_the_points(lift, x, y)
+def _bracketed(
+    margin: MaxMargin, x: Tensor, y: Tensor, at_once: Tensor, steps: int, rtol: float
+) -> tuple[Tensor, Tensor]:
+    """Size and direction of the smallest successful perturbation; 0 where none is needed, inf where none succeeds."""
+    enough = -margin.noise * margin.norms(x)  # M may differ from its float64 value by this much
+    value, slope = _at_the_points(margin, x, y)
     low, low_value = torch.zeros_like(y), value
     high, high_value = torch.where(at_once, 0.0, torch.full_like(y, math.inf)), value
-    guess = torch.where(value > 0, 1.1 * value / slope, 1e-3 * lift.lengths(x))
+    guess = torch.where(value > 0, 1.1 * value / slope, 1e-3 * margin.norms(x))
     usable = (slope > 0) & guess.isfinite() & (guess > 0)
-    guess = torch.where(usable, guess, lift.lengths(x).clamp(min=1e-6))
-    p = ray_start(lift, x, y, guess)
+    guess = torch.where(usable, guess, margin.norms(x).clamp(min=1e-6))
+    p = ray_start(margin, x, y, guess)
     best = p.clone()
     for turn in range(_DOUBLINGS + _ROUNDS):
-        found = high < math.inf
-        todo = torch.where(found, high - low > rtol * high, torch.tensor(turn < _DOUBLINGS)).nonzero()[:, 0]
+        bracketed = high < math.inf
+        todo = torch.where(bracketed, high - low > rtol * high, torch.tensor(turn < _DOUBLINGS)).nonzero()[:, 0]
         if not len(todo):
             break
         start = _scaled(p[todo], guess[todo]).to(p)
-        q, M = descend(lift, x[todo], y[todo], guess[todo], start, steps, first=5.0 if turn == 0 else 1.0, stop=False)
+        q, M = descend(margin, x[todo], y[todo], guess[todo], start, steps, first=5.0 if turn == 0 else 1.0, stop=False)
         p[todo] = q
         success = M < enough[todo]
         yes, no = todo[success], todo[~success]
         high[yes], high_value[yes], best[yes] = guess[yes], M[success], q[success]
         low[no], low_value[no] = guess[no], M[~success]
-        # the line through both ends, kept away from them so that the bracket shrinks; beyond the last failure, twice it
+        # where the line through both ends crosses zero, kept away from them so that the bracket shrinks
         share = (low_value / (low_value - high_value)).nan_to_num(0.5).clamp(0.05, 0.95)
         guess = torch.where(high < math.inf, low + share * (high - low), 2 * guess)
     return high, best
 
 
-def _at_the_points(lift: Lift, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _at_the_points(margin: MaxMargin, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """M and |grad M| at the points themselves."""
     values, slopes = [], []
-    for points, labels in zip(torch.split(x, lift.rows), torch.split(y, lift.rows), strict=True):
-        value, g = lift(points, labels)
+    for points, labels in zip(torch.split(x, margin.block), torch.split(y, margin.block), strict=True):
+        value, g = margin(points, labels)
         values.append(value)
         slopes.append(torch.linalg.vector_norm(g, dim=1))
     return torch.cat(values), torch.cat(slopes)
@@ -154,12 +158,12 @@ def _scaled(p: Tensor, size: Tensor) -> Tensor:
     return p * torch.where(usable, size.to(torch.float64) / norm, 0.0)[:, None]
 
 
-def _paid(ball: LazyBall, x: Tensor, y: Tensor, perturbed: Tensor) -> Tensor:
-    """Perturbations a little longer, where the rounding added to the bound made it positive."""
+def _offset_rounding(ball: LazyBall, x: Tensor, y: Tensor, perturbed: Tensor) -> Tensor:
+    """Lengthen perturbations a little where the rounding added to the bound made it positive."""
     p, extra = perturbed - x, 1e-4
     failed = torch.arange(len(x), device=x.device)
-    for _ in range(_LIFTS):
-        failed = failed[highest_certain(ball.network0, ball.radius, perturbed[failed], y[failed]) >= 0]
+    for _ in range(_EXTENSIONS):
+        failed = failed[certified_upper_bound(ball.network0, ball.radius, perturbed[failed], y[failed]) >= 0]
         if not len(failed):
             break
         perturbed[failed] = x[failed] + (1 + extra) * p[failed]

@@ -1,8 +1,10 @@
-"""Search for an input that no network of the ball gets right: projected gradient descent on M(x) = max y f(x; W).
+"""Search for an input that every network of the ball misclassifies: projected gradient descent on M(x) = max y f(x; W).
 
-M is differentiable almost everywhere, with the gradient of y f at the network that attains it (Danskin), whose neurons
-depend on x: y m^(-1/2) sum_j a_j sigma'(v_j) (w_(j,0) + t_j r x / |x|), t_j = +-1 where the extreme over neuron j's
-interval is at an end and 0, with sigma'(v_j), where it is inside.
+M is differentiable almost everywhere. By Danskin's theorem its gradient is that of y f at the network that attains the
+maximum, whose neurons depend on x: y m^(-1/2) sum_j a_j sigma'(v_j) (w_(j,0) + t_j r x / |x|), where t_j = +-1 if the
+extreme over neuron j's interval is at an end, and sigma'(v_j) = 0 if it is inside.
+
+Source: docs/mathematics/certificates.md, "Search".
 """
 
 from __future__ import annotations
@@ -15,20 +17,28 @@ from torch import Tensor
 
 from gradflip.certificates._upper_bound import RADIUS_SLACK
 from gradflip.lazy._ball import LazyBall
-from gradflip.lazy._extrema import peaks
+from gradflip.lazy._extrema import maxima
 from gradflip.rays import bends_at_zero, left_slopes
 
-_HELD = 2**19  # pre-activations worked on at once: what stays in the cache
+_HELD = 2**19  # pre-activations per block, so that they stay in the cache
 _LAST = 0.05  # length of the last step, in budgets
-_CLEAR = 1e-4  # of what the ball can add to y f: a maximum so far below zero needs no more search
+_CLEAR = 1e-4  # share of what the ball can add to y f: a maximum that far below zero needs no further search
 
 
 @final
-class Lift:
-    """M and its gradient for a block of inputs: two matrix products, in buffers that are used again.
+class MaxMargin:
+    """M, the largest margin over the ball, and its gradient for a block of inputs: two products in reused buffers.
 
-    For a nondecreasing sigma v_j = w_j . x + y sign(a_j) r |x|: one more column in both products, sign(a_j) in W and
-    y r |x| in x, holds all that is not a dot product.
+    For a nondecreasing sigma, v_j = w_j . x + y sign(a_j) r |x|: one more column in both products, sign(a_j) in W and
+    y r |x| in x, holds everything that is not a dot product.
+
+    Attributes:
+        network: The ball's centre.
+        radius: The radius, enlarged as in the proof.
+        dtype: The type of the search.
+        block: Number of inputs per call.
+        noise: What float32 may get wrong in M, for |x| = 1.
+        clear: How far below zero M must be to end the search of a point, for |x| = 1.
     """
 
     def __init__(self, ball: LazyBall) -> None:
@@ -45,30 +55,30 @@ class Lift:
         rising = sigma.turning == () and bool(sigma(far)[0] <= sigma(far)[1])
         self._rising, self._bent = rising, rising and bends_at_zero(sigma)
         self._W = torch.cat([W, signs[:, None]], dim=1) if rising else W
-        self.rows = max(64, min(1024, _HELD // network.width)) if W.device.type == "cpu" else 2**14
+        self.block = max(64, min(1024, _HELD // network.width)) if W.device.type == "cpu" else 2**14
         self._u, self._g, self._in = (W.new_empty(0, k) for k in (network.width, network.dim + 1, network.dim + 1))
-        # the most that the ball can add, and what float32 may get wrong, for |x| = 1
+        # for |x| = 1: what float32 may get wrong, and a share of the most that the ball can add
         typical = math.sqrt(float((network.a.double()[:, None] * network.W).square().mean()))
-        lift = ball.radius * float(network.a.double().abs().sum()) / math.sqrt(network.width)
+        rise = ball.radius * float(network.a.double().abs().sum()) / math.sqrt(network.width)
         self.noise = 1e-5 * typical
-        self.clear = _CLEAR * lift + self.noise
+        self.clear = _CLEAR * rise + self.noise
 
-    def lengths(self, x: Tensor) -> Tensor:
-        """|x|, with the one for biases."""
-        size = torch.linalg.vector_norm(x, dim=1)
-        return size if self._bias is None else torch.hypot(size, torch.ones_like(size))
+    def norms(self, x: Tensor) -> Tensor:
+        """|x|, or sqrt(|x|^2 + 1) where there are biases."""
+        norm = torch.linalg.vector_norm(x, dim=1)
+        return norm if self._bias is None else torch.hypot(norm, torch.ones_like(norm))
 
     def __call__(self, x: Tensor, y: Tensor, *, last: bool = False) -> tuple[Tensor, Tensor]:
-        """M `(n,)` and its gradient `(n, d)`, which the next call overwrites; only M is asked of the last."""
+        """M `(n,)` and its gradient `(n, d)`, which the next call overwrites; of the last call only M is used."""
         n, d = x.shape
         if len(self._u) < n:
             self._u, self._g, self._in = (old.new_empty(n, old.shape[1]) for old in (self._u, self._g, self._in))
         if not self._rising:
             return self._turning(x, y)
         sigma, u, g, inputs = self.network.activation, self._u[:n], self._g[:n], self._in[:n]
-        length = self.lengths(x)
+        norm = self.norms(x)
         inputs[:, :d] = x
-        torch.mul(length, y * self.radius, out=inputs[:, d])
+        torch.mul(norm, y * self.radius, out=inputs[:, d])
         self._product(inputs, u)
         constant = self.network.output_bias or 0.0
         if self._bent:
@@ -82,21 +92,21 @@ class Lift:
             if last:
                 return y * (value + constant), g[:, :d]
             torch.mm(sigma.derivative(u).mul_(self._top), self._W, out=g)
-        return y * (value + constant), self._combine(g[:, :d], g[:, d], x, y, length)
+        return y * (value + constant), self._combine(g[:, :d], g[:, d], x, y, norm)
 
     def _turning(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The same for any sigma whose turning points are known."""
+        """M and its gradient for any sigma whose turning points are known."""
         sigma, u = self.network.activation, self._u[: len(x)]
-        length = self.lengths(x)
-        reach = (self.radius * length)[:, None]
+        norm = self.norms(x)
+        reach = (self.radius * norm)[:, None]
         self._product(x, u)
         low, high = u - reach, u + reach
-        best, place = peaks(sigma, low, high, torch.outer(y, self._signs))
+        best, place = maxima(sigma, low, high, torch.outer(y, self._signs))
         value = best @ self._top.abs() + y * (self.network.output_bias or 0.0)
         t = (place == high).to(self.dtype) - (place == low).to(self.dtype)
         slopes = sigma.derivative(place).mul_(self._top).mul_(t.abs())
         g = torch.mm(slopes, self._W)
-        return value, self._combine(g, y * (slopes * t).sum(1), x, y, length)
+        return value, self._combine(g, y * (slopes * t).sum(1), x, y, norm)
 
     def _product(self, inputs: Tensor, out: Tensor) -> None:
         if self._bias is None:
@@ -104,71 +114,79 @@ class Lift:
         else:
             torch.addmm(self._bias, inputs, self._W.mT, out=out)
 
-    def _combine(self, g: Tensor, pulled: Tensor, x: Tensor, y: Tensor, length: Tensor) -> Tensor:
-        """Y times the part of W, and the part of r |x|."""
+    def _combine(self, g: Tensor, along_x: Tensor, x: Tensor, y: Tensor, norm: Tensor) -> Tensor:
+        """Y times the part of W, plus the part of r |x|."""
         g.mul_(y[:, None])
-        along = torch.where(length > 0, pulled * self.radius / length, 0.0)
+        along = torch.where(norm > 0, along_x * self.radius / norm, 0.0)
         return g.addcmul_(x, along[:, None])
 
 
-def ray_start(lift: Lift, x: Tensor, y: Tensor, epsilon: Tensor) -> Tensor:
-    """Where every search begins: -y epsilon grad f(x; W_0) / |grad f(x; W_0)|.
+def ray_start(margin: MaxMargin, x: Tensor, y: Tensor, epsilon: Tensor) -> Tensor:
+    """The first start of every search: -y epsilon grad f(x; W_0) / |grad f(x; W_0)|.
 
     Args:
-        lift: Gives the network and the type of the search.
+        margin: Provides the network and the type of the search.
         x: Inputs, in that type.
         y: Labels.
         epsilon: Length for every input.
 
     Returns:
-        Perturbations, 0 where the gradient is.
+        Perturbations; 0 where the gradient vanishes.
     """
-    g = lift.network.gradient(x).to(lift.dtype)
+    g = margin.network.gradient(x).to(margin.dtype)
     norm = torch.linalg.vector_norm(g, dim=1)
     return g * torch.where(norm > 0, -y * epsilon / norm, 0.0)[:, None]
 
 
 def descend(
-    lift: Lift, x: Tensor, y: Tensor, epsilon: Tensor, p: Tensor, steps: int, *, first: float = 5.0, stop: bool = True
+    margin: MaxMargin,
+    x: Tensor,
+    y: Tensor,
+    epsilon: Tensor,
+    p: Tensor,
+    steps: int,
+    *,
+    first: float = 5.0,
+    stop: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """The perturbation of the smallest M on the way of projected gradient descent, and that M.
+    """Minimise M by projected gradient descent; the best iterate of each input and its M.
 
-    p <- p - share epsilon grad M / |grad M|, drawn onto the ball of radius epsilon, `share` falling geometrically from
-    `first` to 0.05. M is almost linear in x, so that steps longer than the ball is wide, towards the opposite of the
-    latest gradient, lead further than short ones; the last ones settle what the long ones leave open.
+    p <- p - share epsilon grad M / |grad M|, projected onto the ball of radius epsilon, with `share` falling
+    geometrically from `first` to 0.05. M is almost linear in x, so that steps longer than the ball is wide, towards the
+    opposite of the latest gradient, lead further than short ones; the last, short ones refine the result.
 
     Args:
-        lift: M.
+        margin: M.
         x: Inputs, in the type of the search.
         y: Labels.
         epsilon: Budget of every input.
         p: Starts.
-        steps: How many steps.
-        first: Length of the first step in budgets; about 1 where the start is good already.
-        stop: Whether a row ends where M is clearly below zero.
+        steps: Number of steps.
+        first: Length of the first step in budgets; about 1 if the start is good already.
+        stop: Whether the search of an input ends once M is clearly below zero.
 
     Returns:
         Perturbations within the budget, and M.
 
     Shape:
-        x, p `(n, d)`, y, epsilon `(n,)`. Two matrix products a step, and memory for a block of inputs.
+        x, p `(n, d)`, y, epsilon `(n,)`. Two matrix products per step, and memory for a block of inputs.
     """
-    found, lowest = torch.empty_like(p), torch.empty_like(y)
-    for start in range(0, len(x), lift.rows):
-        i = slice(start, start + lift.rows)
-        found[i], lowest[i] = _descend_block(lift, x[i], y[i], epsilon[i], p[i], steps, first, stop)
-    return found, lowest
+    best, lowest = torch.empty_like(p), torch.empty_like(y)
+    for start in range(0, len(x), margin.block):
+        i = slice(start, start + margin.block)
+        best[i], lowest[i] = _descend_block(margin, x[i], y[i], epsilon[i], p[i], steps, first, stop)
+    return best, lowest
 
 
 def _descend_block(
-    lift: Lift, x: Tensor, y: Tensor, epsilon: Tensor, p: Tensor, steps: int, first: float, stop: bool
+    margin: MaxMargin, x: Tensor, y: Tensor, epsilon: Tensor, p: Tensor, steps: int, first: float, stop: bool
 ) -> tuple[Tensor, Tensor]:
     best_p, best = p.clone(), torch.full_like(y, torch.inf)
-    clear = -lift.clear * lift.lengths(x)
+    clear = -margin.clear * margin.norms(x)
     live = torch.arange(len(x), device=x.device)
     at = torch.empty_like(x)
     for k in range(steps + 1):
-        value, g = lift(torch.add(x, p, out=at[: len(x)]), y, last=k == steps)
+        value, g = margin(torch.add(x, p, out=at[: len(x)]), y, last=k == steps)
         better = value < best[live]
         into = live[better]
         best[into], best_p[into] = value[better], p[better]
@@ -176,7 +194,7 @@ def _descend_block(
             break
         on = best[live] > clear
         count = int(on.sum()) if stop else len(x)
-        if count < len(x):  # a row that is done is worth no more products
+        if count < len(x):  # no more products for inputs that are done
             if not count:
                 break
             rest = on.nonzero()[:, 0]

@@ -1,9 +1,10 @@
-"""An upper bound of max y f over the ball that no rounding error can pass: the proof in a certificate.
+"""An upper bound on max y f over the ball that no rounding error can exceed: the proof in a certificate.
 
 A dot product computed in floating point is an exact one with a neuron that is moved a little: |fl(w . x) - w . x| <=
 gamma_d |w| |x|, gamma_d = d u / (1 - d u), u = 2^-53, in whatever order the products are summed, fused or not (Higham
-2002, Section 3.1). So rounding of the pre-activations is a slightly larger ball, neuron by neuron. What is left, the
-evaluation of sigma and the sum over neurons, is bounded by |sigma(v)| <= |sigma(0)| + L |v|, L its Lipschitz constant.
+2002, Section 3.1). So rounding of the pre-activations amounts to a slightly larger ball, neuron by neuron. What
+remains, the evaluation of sigma and the sum over neurons, is bounded by |sigma(v)| <= |sigma(0)| + L |v| with the
+Lipschitz constant L of sigma.
 """
 
 from __future__ import annotations
@@ -15,27 +16,30 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.lazy._extrema import extended, highest_sums
+from gradflip.lazy._extrema import sums_of_maxima, with_ones
 from gradflip.networks import TwoLayer
 
 RADIUS_SLACK = 1e-5
-"""The ball certified is larger by this share: a W projected in floating point lies outside by rounding."""
+"""Relative enlargement of the certified ball: a W projected in floating point may lie outside by rounding."""
 
 UNIT = 2.0**-53
-"""u, the rounding of one operation in float64."""
-TINY = 2.0**-1000  # far above what products of two numbers lose where they underflow, flushed to zero or not
+"""u, the relative rounding error of one operation in float64."""
+
+TINY = 2.0**-1000
+"""Far above what a product of two numbers loses when it underflows, whether or not it is flushed to zero."""
+
 _ULPS = 8  # error of sigma as computed, in units of |sigma(v)| + L |v|: the libraries' functions have at most 4
 
 
-def highest_certain(network0: TwoLayer, radius: float, x: Tensor, y: Tensor) -> Float[Tensor, " n"]:
-    """A number that y f(x; W) exceeds for no W within radius (1 + 1e-5) of the centre, whatever was rounded here.
+def certified_upper_bound(network0: TwoLayer, radius: float, x: Tensor, y: Tensor) -> Float[Tensor, " n"]:
+    """A number that y f(x; W) exceeds for no W within radius (1 + 1e-5) of the centre, all rounding included.
 
-    Four terms are added to the maximum as float64 has it. (1) To the radius of neuron j: 1e-5 of it, gamma_d (|w_j| +
-    r) for the dot product, and 16 u (|w_j| + r) for u_j +- r|x|, its rounding and that of the turning points. (2) To
-    the sum over neurons: gamma_m sum_j |a_j| |sigma(v_j)|, any order. (3) For sigma: 8 u (|sigma| + L |v|) a neuron
-    and what the activation states as its tolerance. (4) For m^(-1/2), y c and the last sum: 8 u of each. Norms are
-    rounded up; weights are converted to float64, exactly; what underflows is covered by 2^-1000 an operation. It is
-    computed on the CPU, whose products are those of IEEE arithmetic.
+    Four terms are added to the maximum as float64 computes it. (1) To the radius of neuron j: 1e-5 of it, gamma_d
+    (|w_j| + r) for the dot product, and 16 u (|w_j| + r) for u_j +- r|x|, its rounding and that of the turning points.
+    (2) To the sum over neurons: gamma_m sum_j |a_j| |sigma(v_j)|, in any order. (3) For sigma: 8 u (|sigma| + L |v|)
+    per neuron and the tolerance that the activation states. (4) For m^(-1/2), y c and the last sum: 8 u of each. Norms
+    are rounded up; weights are converted to float64, exactly; underflow is covered by 2^-1000 per operation. The bound
+    is computed on the CPU, whose products follow IEEE arithmetic.
 
     Args:
         network0: The ball's centre.
@@ -47,7 +51,7 @@ def highest_certain(network0: TwoLayer, radius: float, x: Tensor, y: Tensor) -> 
         The bound; inf where something overflows.
 
     Raises:
-        UsageError: If nothing is known of the slope of sigma, or of where it turns.
+        UsageError: If no bound on the slope of sigma is known, or its turning points are not.
 
     Shape:
         x `(n, d)`, y and result `(n,)`.
@@ -62,18 +66,19 @@ def highest_certain(network0: TwoLayer, radius: float, x: Tensor, y: Tensor) -> 
     device = x.device
     network, x, y = network0.to(device="cpu"), x.cpu(), y.cpu()
     width, terms = network.width, network.dim + 2
-    length = norm_up(extended(network, x))
-    sizes = row_norms_up(network)
-    radii = certain_radii(network, radius, sizes)
-    total = highest_sums(network, x, y, length, radii, widening=terms * TINY)
-
+    norms = norm_upper(with_ones(network, x))
+    row_norms = row_norms_upper(network)
+    # (1) rounding of the pre-activations: a slightly larger ball
+    radii = inflated_radii(network, radius, row_norms)
+    total = sums_of_maxima(network, x, y, norms, radii, widening=terms * TINY)
+    # (2), (3) sum_j |a_j| (|sigma(v_j)| + L |v_j|), at most; this and the errors themselves are small enough for a
+    # generous 1.1
     top = network.a.to(torch.float64).abs()
     at_zero = abs(float(sigma(torch.zeros((), dtype=torch.float64))))
-    # sum_j |a_j| (|sigma(v_j)| + L |v_j|), at most; this and the errors themselves are small enough for a generous 1.1
-    steep = 2 * sigma.lipschitz * (top * (sizes + radii)).sum()
-    magnitude = at_zero * top.sum() + steep * (length + terms * TINY)
+    steep = 2 * sigma.lipschitz * (top * (row_norms + radii)).sum()
+    magnitude = at_zero * top.sum() + steep * (norms + terms * TINY)
     error = 1.1 * ((gamma(width + 2) + _ULPS * UNIT) * magnitude + sigma.tolerance * top.sum() + width * TINY)
-
+    # (4) the factor, the output bias and the last sum
     root, c = math.sqrt(width), network.output_bias or 0.0
     value = total / root
     error = error / root + 8 * UNIT * (value.abs() + abs(c)) + TINY
@@ -81,42 +86,43 @@ def highest_certain(network0: TwoLayer, radius: float, x: Tensor, y: Tensor) -> 
     return bound.nan_to_num(nan=math.inf, posinf=math.inf, neginf=math.inf).to(device)
 
 
-def certain_radii(network: TwoLayer, radius: float, sizes: Tensor) -> Float[Tensor, " m"]:
-    """How far each neuron may be thought to move, so that its pre-activations as computed are exact ones.
+def inflated_radii(network: TwoLayer, radius: float, row_norms: Tensor) -> Float[Tensor, " m"]:
+    """Radii of a ball whose exact pre-activations include the computed ones of the given ball.
 
     Args:
         network: A network.
-        radius: Of the ball.
-        sizes: |w_j|, as `row_norms_up` gives them.
+        radius: Radius of the ball.
+        row_norms: |w_j|, as `row_norms_upper` returns them.
 
     Returns:
-        radius (1 + 1e-5) and what rounding of w_j . x and of u_j +- r |x| amounts to.
+        radius (1 + 1e-5), plus the rounding of w_j . x and of u_j +- r |x|, for each neuron.
     """
-    radii = radius * (1 + RADIUS_SLACK) + (gamma(network.dim + 2) + 16 * UNIT) * (sizes + radius)
+    radii = radius * (1 + RADIUS_SLACK) + (gamma(network.dim + 2) + 16 * UNIT) * (row_norms + radius)
     return radii * (1 + 8 * UNIT)
 
 
-def norm_up(rows: Tensor) -> Float[Tensor, " n"]:
+def norm_upper(rows: Tensor) -> Float[Tensor, " n"]:
     """|row|_2 in float64, rounded up.
+
+    Rows are first divided by a power of two near their largest entry, so that squares neither overflow nor underflow.
 
     Args:
         rows: A float64 matrix.
 
     Returns:
-        A number at least the norm, above it by a relative d 2^-53 or so. Rows are first divided by a power of two near
-        their largest entry, so that squares neither overflow nor underflow.
+        At least the norm of each row, above it by a relative d 2^-53 or so.
 
     Shape:
         `(n, d)` to `(n,)`.
     """
     largest = rows.abs().amax(dim=1)
     scale = 2.0 ** torch.frexp(largest).exponent.clamp(-1000, 1000).to(torch.float64)
-    size = torch.linalg.vector_norm(rows / scale[:, None], dim=1)
-    up = scale * size * (1 + 2 * gamma(rows.shape[1] + 8)) + TINY
-    return torch.where(largest > 0, up, 0.0)
+    norm = torch.linalg.vector_norm(rows / scale[:, None], dim=1)
+    upper = scale * norm * (1 + 2 * gamma(rows.shape[1] + 8)) + TINY
+    return torch.where(largest > 0, upper, 0.0)
 
 
-def row_norms_up(network: TwoLayer) -> Float[Tensor, " m"]:
+def row_norms_upper(network: TwoLayer) -> Float[Tensor, " m"]:
     """|w_j|, or |(w_j, b_j)|, rounded up, a block of neurons at a time.
 
     Args:
@@ -131,7 +137,7 @@ def row_norms_up(network: TwoLayer) -> Float[Tensor, " m"]:
         W = network.W[j : j + size].to(torch.float64)
         if network.bias is not None:
             W = torch.cat([W, network.bias[j : j + size, None].to(torch.float64)], dim=1)
-        blocks.append(norm_up(W))
+        blocks.append(norm_upper(W))
     return torch.cat(blocks)
 
 
@@ -139,9 +145,9 @@ def gamma(count: int) -> float:
     """gamma_n = n u / (1 - n u), rounded up.
 
     Args:
-        count: n, how many operations.
+        count: Number n of operations.
 
     Returns:
-        The relative error that they can amount to.
+        A bound on their relative error together.
     """
     return count * UNIT / (1 - count * UNIT) * (1 + 4 * UNIT)

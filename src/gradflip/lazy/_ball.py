@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.lazy._extrema import extended, highest_sums, lengths, peaks, points
+from gradflip.lazy._extrema import checked_points, input_norms, maxima, sums_of_maxima, with_ones
 from gradflip.networks import TwoLayer
 
 
@@ -180,9 +180,9 @@ class LazyBall:
         Source: docs/mathematics/certificates.md, "Extremes over the ball".
         """
         network = self.network0
-        x, y = points(network, x, y)
+        x, y = checked_points(network, x, y)
         radii = torch.full((network.width,), self.radius, dtype=torch.float64, device=x.device)
-        total = highest_sums(network, x, y, lengths(network, x), radii)
+        total = sums_of_maxima(network, x, y, input_norms(network, x), radii)
         return total / math.sqrt(network.width) + y * (network.output_bias or 0.0)
 
     def min_value(self, x: Float[Tensor, "n d"], y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -198,7 +198,7 @@ class LazyBall:
         Raises:
             UsageError: As for `max_value`.
         """
-        x, y = points(self.network0, x, y)
+        x, y = checked_points(self.network0, x, y)
         return -self.max_value(x, -y)
 
     def extreme(self, x: Float[Tensor, " d"], y: float | Float[Tensor, ""]) -> TwoLayer:
@@ -218,15 +218,15 @@ class LazyBall:
             UsageError: As for `max_value`.
         """
         label = torch.as_tensor(y, dtype=torch.float64, device=self.network0.W.device).reshape(1)
-        at, label = points(self.network0, x.reshape(1, -1), label)
+        at, label = checked_points(self.network0, x.reshape(1, -1), label)
         network = self.network0.to(dtype=torch.float64)
-        start, ray = rows(network), extended(network, at)[0]
+        start, ray = rows(network), with_ones(network, at)[0]
         length = torch.linalg.vector_norm(ray)
         if not length > 0:
             return network
         u = start @ ray
         reach = self.radius * length
-        _, place = peaks(network.activation, u - reach, u + reach, label * torch.where(network.a < 0, -1.0, 1.0))
+        _, place = maxima(network.activation, u - reach, u + reach, label * torch.where(network.a < 0, -1.0, 1.0))
         t = ((place - u) / reach).clamp(-1.0, 1.0)
         return self.project(with_rows(network, start + torch.outer(t * self.radius, ray / length)))
 

@@ -1,9 +1,10 @@
-"""How high and how low y f can get over the ball at one input: every neuron moves alone, so sums of extremes.
+"""Extremes of y f over the ball at one input, as sums of extremes: the neurons are independent of each other.
 
 Over the ball of neuron j, w . x ranges over the interval of half-length r |x| around w_(j,0) . x. The maximum of y f is
-therefore m^(-1/2) sum_j |a_j| max(sign(y a_j) sigma) over these intervals + y c (docs/mathematics/certificates.md,
-"Extremes over the ball"). Where biases are
-trained, |x| is sqrt(|x|^2 + 1) throughout.
+therefore m^(-1/2) sum_j |a_j| max(sign(y a_j) sigma) over these intervals + y c. Where biases are trained, |x| stands
+for sqrt(|x|^2 + 1) throughout.
+
+Source: docs/mathematics/certificates.md, "Extremes over the ball".
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from gradflip._errors import UsageError
 from gradflip.networks import Activation, TwoLayer
 
 _BLOCK = 2**20  # pre-activations held at once
-_NEURONS = 2**14  # of them neurons
+_NEURONS = 2**14  # neurons per block
 
 
-def peaks(sigma: Activation, low: Tensor, high: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:
+def maxima(sigma: Activation, low: Tensor, high: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:
     """The largest sign sigma(v) over low <= v <= high, and a v that attains it.
 
     Args:
@@ -29,10 +30,10 @@ def peaks(sigma: Activation, low: Tensor, high: Tensor, sign: Tensor) -> tuple[T
         sign: +1 or -1, of a shape that broadcasts.
 
     Returns:
-        Value and place; an end where both an end and a turning point attain it.
+        Value and place; an end of the interval where both an end and a turning point attain the maximum.
 
     Raises:
-        UsageError: If it is not known where sigma turns.
+        UsageError: If the turning points of sigma are not known.
     """
     if sigma.turning is None:
         raise UsageError(
@@ -44,7 +45,7 @@ def peaks(sigma: Activation, low: Tensor, high: Tensor, sign: Tensor) -> tuple[T
     best, place = torch.where(right, other, best), torch.where(right, high, low)
     for point in sigma.turning:
         at = torch.full_like(low, point)
-        if sigma.period is not None:  # the first one of its kind right of low
+        if sigma.period is not None:  # the first turning point of its kind to the right of low
             at += torch.ceil((low - point) / sigma.period) * sigma.period
         height = sign * sigma(torch.tensor(point, dtype=low.dtype, device=low.device))
         higher = (low <= at) & (at <= high) & (height > best)
@@ -52,24 +53,24 @@ def peaks(sigma: Activation, low: Tensor, high: Tensor, sign: Tensor) -> tuple[T
     return best, place
 
 
-def highest_sums(
-    network: TwoLayer, x: Tensor, y: Tensor, lengths: Tensor, radii: Tensor, *, widening: float = 0.0
+def sums_of_maxima(
+    network: TwoLayer, x: Tensor, y: Tensor, norms: Tensor, radii: Tensor, *, widening: float = 0.0
 ) -> Float[Tensor, " n"]:
-    """sum_j max { y a_j sigma(v) : |v - w_j . x - b_j| <= radii_j lengths + widening }, in float64.
+    """sum_j max { y a_j sigma(v) : |v - w_j . x - b_j| <= radii_j norms + widening }, in float64.
 
     Args:
-        network: Gives w_j, b_j, a_j.
+        network: Provides w_j, b_j and a_j.
         x: Inputs, float64.
         y: Labels, float64.
-        lengths: |x|, as the caller has it rounded.
+        norms: |x|, rounded as the caller needs it.
         radii: How far each neuron may move.
-        widening: Added to every interval.
+        widening: Added to the half-length of every interval.
 
     Returns:
         The sums, without the factor m^(-1/2). NaN where something overflows.
 
     Shape:
-        x `(n, d)`, y, lengths `(n,)`, radii `(m,)`, result `(n,)`. Memory for a block of inputs and neurons.
+        x `(n, d)`, y, norms `(n,)`, radii `(m,)`, result `(n,)`. Memory for a block of inputs and neurons.
     """
     total = torch.zeros_like(y)
     neurons = min(network.width, _NEURONS)
@@ -82,35 +83,35 @@ def highest_sums(
         for start in range(0, len(x), inputs):
             i = slice(start, start + inputs)
             u = x[i] @ W.mT if bias is None else torch.addmm(bias, x[i], W.mT)
-            reach = torch.outer(lengths[i], radii[block]) + widening
-            best, _ = peaks(network.activation, u - reach, u + reach, torch.outer(y[i], signs))
+            reach = torch.outer(norms[i], radii[block]) + widening
+            best, _ = maxima(network.activation, u - reach, u + reach, torch.outer(y[i], signs))
             total[i] += best @ a.abs()
     return total
 
 
-def lengths(network: TwoLayer, x: Tensor) -> Float[Tensor, " n"]:
+def input_norms(network: TwoLayer, x: Tensor) -> Float[Tensor, " n"]:
     """|x|, or sqrt(|x|^2 + 1) where biases are trained.
 
     Args:
-        network: Whether it has biases.
+        network: A network, with or without biases.
         x: Inputs.
 
     Returns:
-        One length per input.
+        One norm per input.
     """
-    sizes: Tensor = torch.linalg.vector_norm(extended(network, x), dim=1)
-    return sizes
+    norms: Tensor = torch.linalg.vector_norm(with_ones(network, x), dim=1)
+    return norms
 
 
-def extended(network: TwoLayer, x: Tensor) -> Tensor:
-    """What the rows [W, b] multiply: x, or (x, 1) where biases are trained.
+def with_ones(network: TwoLayer, x: Tensor) -> Tensor:
+    """The vectors that the rows [W, b] multiply: x, or (x, 1) where biases are trained.
 
     Args:
-        network: Whether it has biases.
+        network: A network, with or without biases.
         x: Inputs.
 
     Returns:
-        The inputs with or without a last column of ones.
+        The inputs, with a last column of ones if there are biases.
 
     Shape:
         `(n, d)` or `(n, d + 1)`.
@@ -118,19 +119,19 @@ def extended(network: TwoLayer, x: Tensor) -> Tensor:
     return x if network.bias is None else torch.cat([x, x.new_ones(len(x), 1)], dim=1)
 
 
-def points(network: TwoLayer, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Checked inputs and labels in float64: a proof is about numbers as they are, not rounded to the network's type.
+def checked_points(network: TwoLayer, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Inputs and labels, checked and in float64: a proof is about the numbers as they are, not as the network's type.
 
     Args:
-        network: Gives dimension and device.
+        network: Determines the dimension and the device.
         x: Inputs.
         y: Labels, -1 or +1.
 
     Returns:
-        Both of them.
+        Inputs and labels.
 
     Raises:
-        UsageError: If a shape, an entry or a label is not as it must be.
+        UsageError: If a shape, an entry or a label is invalid.
     """
     if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[1] != network.dim or not len(x):
         shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__

@@ -12,7 +12,7 @@ import torch
 
 from gradflip._errors import UsageError
 from gradflip.certificates import Certificate
-from gradflip.certificates._certificate import shown_up
+from gradflip.certificates._statement import rounded_up
 from gradflip.drawing import Drawn, Figure
 from gradflip.report._gallery import png
 
@@ -22,7 +22,7 @@ _LEFT, _BELOW = 80, 40  # for words
 _DOTS = 224  # of a picture, at least: viewers smooth what they enlarge
 
 
-def universal_figure(certificate: Certificate, limit: int = 6) -> Figure:
+def ball_wide_figure(certificate: Certificate, limit: int = 6) -> Figure:
     """A column per test image: the image, what is added to it, the sum that no network of the ball gets right.
 
     Args:
@@ -30,7 +30,7 @@ def universal_figure(certificate: Certificate, limit: int = 6) -> Figure:
         limit: How many of them, of both classes in turn.
 
     Returns:
-        A figure named `universal`; what is added is scaled to be seen, by the same factor everywhere, and grey is
+        A figure named `ball-wide`; what is added is scaled to be seen, by the same factor everywhere, and grey is
         nothing.
 
     Raises:
@@ -42,7 +42,7 @@ def universal_figure(certificate: Certificate, limit: int = 6) -> Figure:
         raise UsageError(f"points must be square images to be drawn, got {certificate.x.shape[1]} entries.")
     chosen = _in_turn(certificate, limit)
     if not chosen:
-        raise ValueError("no point was certified, so that there is no universal perturbation to draw.")
+        raise ValueError("no point was certified, so that there is no ball-wide perturbation to draw.")
     images, sums = (part[chosen].cpu().numpy() for part in (certificate.x, certificate.perturbed))
     added = sums - images
     bright = images.max(axis=1, keepdims=True).clip(min=1e-12)  # images of norm 1 are dark
@@ -62,7 +62,7 @@ def universal_figure(certificate: Certificate, limit: int = 6) -> Figure:
         f"{ball.radius:.4g} (C0 = {ball.C0:g}) of the initialisation has the label of a sum: y f is below the bound, "
         f"the largest value that any of them can have there."
     )
-    return Figure("universal", (_drawn(rows, numbers, side),), numbers, caption)
+    return Figure("ball-wide", (_drawn(rows, numbers, side),), numbers, caption)
 
 
 def _in_turn(certificate: Certificate, limit: int) -> list[int]:
@@ -85,7 +85,7 @@ def _drawn(rows: dict[str, np.ndarray], numbers: pl.DataFrame, side: int) -> Dra
     below = pl.DataFrame([
         {"x": k * step + _SIDE / 2, "y": height + 14.0 + 15 * line, "text": text}
         for k, row in enumerate(numbers.iter_rows(named=True))
-        for line, text in enumerate((f"|δ| ≤ {shown_up(row['size'], 3)}", f"y f ≤ {shown_up(row['bound'], 2)}"))
+        for line, text in enumerate((f"|δ| ≤ {rounded_up(row['size'], 3)}", f"y f ≤ {rounded_up(row['bound'], 2)}"))
     ])  # fmt: skip
     beside = pl.DataFrame([{"x": -8.0, "y": r * step + _SIDE / 2, "text": name} for r, name in enumerate(rows)])
     # pixels: the scales are as long as the chart is large
