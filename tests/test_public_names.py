@@ -55,10 +55,13 @@ def listed(name):
 
 
 def test_every_public_name_of_0_1_is_called_as_before_or_its_difference_is_listed(after):
-    unlisted = {
-        name: f"was {said}, is {after.get(name, 'gone')}" for name, said in different(after).items() if not listed(name)
-    }
-    assert not unlisted
+    unlisted = [
+        f"{name} was {said}, is {after.get(name, 'gone')}"
+        for name, said in different(after).items()
+        if not listed(name)
+    ]
+    if unlisted:
+        pytest.fail("not in DIFFERENCES:\n" + "\n".join(unlisted), pytrace=False)
 
 
 def test_every_listed_difference_is_one(after):

@@ -149,6 +149,8 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path):
     whole = TwoLayer.load(KEPT / "trained.safetensors")
     torch.testing.assert_close(fit.network.W, whole.W, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(fit.network.bias, whole.bias, rtol=1e-9, atol=1e-12)
+    assert torch.equal(fit.network.a, whole.a)
+    assert fit.network.output_bias == whole.output_bias
     assert fit.network(x[: len(said["f"])]).tolist() == close(said["f"])
     assert len(fit.history) == said["rows"]
     assert fit.history.rows(named=True)[-1] == close(said["last"])
