@@ -10,7 +10,11 @@ from public_names import described
 HERE = Path(__file__).parent
 BEFORE = json.loads((HERE / "compat" / "public_0_1.json").read_text())
 
-DIFFERENCES: dict[str, str] = {}
+DIFFERENCES: dict[str, str] = {
+    "gradflip.claims.Claim": "`Claim(kind, column, quantity, value, why, ...)` is now `Claim(statistic, expectation,",
+    "gradflip.claims.Finding": "`Finding.found` is now `Finding.interval`",
+    "gradflip.claims.judge": "`judge(found, value, tolerance)` is now `Equals(value, tolerance).verdict(interval)`",
+}
 """A name of 0.1 that is gone or is called in another way, and the words of CHANGELOG.md that say so.
 
 The words must stand in CHANGELOG.md with the name in backticks, without its folder, and beside it the new one if there
