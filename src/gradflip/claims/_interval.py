@@ -17,12 +17,12 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and its interval: of a fit or a mean the 95 % bootstrap over seeds.
+    """A number and its interval; of a fit or a mean, the 95 % bootstrap interval over seeds.
 
     Attributes:
         estimate: The number.
-        low: Lower end; -inf where a single seed says nothing of the spread.
-        high: Upper end.
+        low: Lower end; -inf where a single seed leaves the spread unknown.
+        high: Upper end; inf there.
         seeds: Seeds at the point that has the fewest; of a share or a distance, draws.
     """
 
@@ -33,17 +33,17 @@ class Interval:
 
 
 def exponent(draws: Mapping[float, Sequence[float]], *, resamples: int = 4000, seed: int = 0) -> Interval:
-    """The e of y ~ x^e, fitted by least squares on the log scale to the means over seeds at each x.
+    """The exponent e of y ~ x^e, fitted by least squares on the log scale to the means over seeds at each x.
 
-    Seeds are resampled at each x independently of those at other x: the networks there are other networks.
+    Seeds are resampled independently at each x: different x have different networks.
 
     Args:
         draws: At each x > 0, one y > 0 per seed: a mean over a data set, never a single example.
-        resamples: How many.
-        seed: Of the resampling.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resampling.
 
     Returns:
-        The exponent. Simulated with 9 points, the interval covers in 88 % of cases with 3 seeds, 94 % with 5.
+        The exponent. In simulations with 9 points the interval covers it in 88 % of cases with 3 seeds, 94 % with 5.
 
     Raises:
         UsageError: If there are fewer than two x, or a number is not positive and finite.
@@ -66,8 +66,8 @@ def mean(draws: Sequence[Sequence[float]], *, resamples: int = 4000, seed: int =
 
     Args:
         draws: One number per seed, for each group; groups are resampled independently.
-        resamples: How many.
-        seed: Of the resampling.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resampling.
 
     Returns:
         The mean.
@@ -104,12 +104,12 @@ def _bootstrap(
 
 
 def wilson(count: int, total: int, level: float = LEVEL) -> Interval:
-    """A probability, from how often something happened.
+    """A probability estimated from a count, with Wilson's interval.
 
     Args:
-        count: How often.
-        total: In how many draws.
-        level: With which the interval holds it.
+        count: Number of draws with the event.
+        total: Number of draws.
+        level: Confidence level.
 
     Returns:
         The share, and Wilson's interval around it.
@@ -149,12 +149,12 @@ def difference(first: Interval, second: Interval) -> Interval:
 
 
 def clopper_pearson(count: int, total: int, level: float = LEVEL) -> Interval:
-    """A probability from how often something happened, by the exact binomial test.
+    """A probability estimated from a count, with the interval of the exact binomial test.
 
     Args:
-        count: How often.
-        total: In how many draws.
-        level: With which at least the interval holds it.
+        count: Number of draws with the event.
+        total: Number of draws.
+        level: Confidence level, which coverage is never below.
 
     Returns:
         The share, and the probabilities that the test at 1 - level does not reject.
@@ -179,10 +179,10 @@ def kolmogorov_margin(draws: int, level: float) -> float:
 
     Args:
         draws: Size of the sample.
-        level: With which it is no further.
+        level: Confidence level.
 
     Returns:
-        sqrt(log(2 / (1 - level)) / (2 draws)): so far, too, a measured distance to a given law may be off.
+        sqrt(log(2 / (1 - level)) / (2 draws)), which also bounds the error of a measured distance to a given law.
 
     Source: Massart (1990), the inequality of Dvoretzky, Kiefer and Wolfowitz with its best constant.
     """
@@ -195,7 +195,7 @@ def two_sample_margin(first: int, second: int, level: float) -> float:
     Args:
         first: Size of one sample.
         second: Size of the other.
-        level: With which they are no further.
+        level: Confidence level.
 
     Returns:
         The distance that rejects, at 1 - level, that the laws are the same.
