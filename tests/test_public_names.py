@@ -21,7 +21,17 @@ CERTIFICATES = (
     "JointCertificate", "Verification", "JointVerification",
 )  # fmt: skip
 
-DIFFERENCES: dict[str, str] = {f"gradflip.lazy.{name}": MOVED for name in CERTIFICATES}
+CELL = "`Cell(measure, version, parameters, seed)` is now `Cell(Measure(name, version), parameters, seed)`"
+FAMILY = "`Family.measure` and `Family.version` are gone, since a family has several measures"
+
+DIFFERENCES: dict[str, str] = {
+    **{f"gradflip.lazy.{name}": MOVED for name in CERTIFICATES},
+    "gradflip.sweep.Cell": CELL,
+    "gradflip.experiments.Family": FAMILY,
+    "gradflip.claims.Claim": "`Claim(kind, column, quantity, value, why, ...)` is now `Claim(statistic, expectation,",
+    "gradflip.claims.Finding": "`Finding.found` is now `Finding.interval`",
+    "gradflip.claims.judge": "`judge(found, value, tolerance)` is now `Equals(value, tolerance).verdict(interval)`",
+}
 """A name of 0.1 that is gone or is called in another way, and the words of CHANGELOG.md that say so.
 
 The words must stand in CHANGELOG.md with the name in backticks, without its folder, and beside it the new one if there

@@ -495,8 +495,8 @@ def _say_claims(folder: RunFolder) -> None:
         [
             experiment,
             curve,
-            f"{finding.claim.column}: {finding.claim.kind.replace('-', ' ')}",
-            f"{finding.found.estimate:.3f} ({finding.found.low:.3f}, {finding.found.high:.3f})",
+            f"{finding.claim.column}: {finding.claim.name}",
+            f"{finding.interval.estimate:.3f} ({finding.interval.low:.3f}, {finding.interval.high:.3f})",
             finding.verdict.value,
         ]
         for experiment, curve, finding in findings(folder_settings(folder), read_table(folder))

@@ -84,7 +84,7 @@ def now(column):
 
 def interval_of(finding):
     """The number and its interval; the one place of these tests that knows the name of this field."""
-    return finding.found
+    return finding.interval
 
 
 @pytest.fixture

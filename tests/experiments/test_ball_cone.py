@@ -162,7 +162,7 @@ def test_the_claims_of_figure_1_hold_of_three_seeds():
         findings = find(claim, table, "line")
         assert {finding.curve for finding in findings} >= {IN_BALL, OUTSIDE}
         for finding in findings:
-            assert finding.found.estimate == pytest.approx(claim.value, abs=1e-9)
+            assert finding.interval.estimate == pytest.approx(claim.expectation.value, abs=1e-9)
             assert finding.verdict is Verdict.HOLDS
 
 

@@ -147,7 +147,7 @@ def test_the_exponents_over_the_maps_are_those_of_the_claims(drawn):
         own = [finding for experiment, _, finding in judged if experiment == name]
         assert [finding.claim.column for finding in own] == ["robust_pgd", "robust_one_step", "robust_ray"]
         for finding, panel in zip(own, figure(drawn, name).panels, strict=False):
-            found = finding.found
+            found = finding.interval
             text = f"50 %: {symbol}^{found.estimate:.3f} ({found.low:.3f}, {found.high:.3f})"
             assert said(panel)[1] == text.replace("-", "−")
     text = (drawn.path / "report.html").read_text()
@@ -165,7 +165,7 @@ def test_claims_are_about_the_networks_over_the_axes_only(tmp_path):
     folder = folder_with(tmp_path / "run", (LEFT,), settings, changed=sabotaged)
     found = figure(folder, LEFT, settings)
     (judged,) = [
-        finding.found.estimate
+        finding.interval.estimate
         for _, _, finding in findings(plan((LEFT,), settings), read_table(folder))
         if finding.claim.column == "robust_pgd"
     ]
@@ -440,8 +440,12 @@ def test_the_page_draws_its_figures_without_errors_or_requests(browser, drawn, s
     maps = opened.locator(".chart svg .mark-rect.role-mark path")
     assert maps.count() == 3 * 25 + 3 * 24
     if width == 1100:
-        opened.locator(".chart svg .role-legend-entry text").get_by_text("text + clip", exact=True).dispatch_event("click")
-        opened.locator(".chart svg .role-legend-entry text").get_by_text("single step", exact=True).first.dispatch_event("click")
+        opened.locator(".chart svg .role-legend-entry text").get_by_text("text + clip", exact=True).dispatch_event(
+            "click"
+        )
+        opened.locator(".chart svg .role-legend-entry text").get_by_text(
+            "single step", exact=True
+        ).first.dispatch_event("click")
         maps.first.hover()
         opened.get_by_text("still right, mean over seeds").wait_for()
     assert heard == []

@@ -138,7 +138,7 @@ def wrong(row):
 
 def verdicts(folder):
     found = findings(plan(folder.spec["experiments"], SETTINGS), read_table(folder))
-    return [(name, f.claim.kind, f.claim.column, f.verdict.value) for name, _, f in found if f.verdict]
+    return [(name, f.claim.name, f.claim.column, f.verdict.value) for name, _, f in found if f.verdict]
 
 
 def test_claims_hold_of_rows_that_obey_the_lemmas_and_fail_of_those_that_do_not(results, tmp_path):
@@ -146,9 +146,7 @@ def test_claims_hold_of_rows_that_obey_the_lemmas_and_fail_of_those_that_do_not(
     false = folder_with(tmp_path / "false", results, changed=wrong)
     assert {verdict for *_, verdict in verdicts(true)} == {"holds"}
     assert {verdict for *_, verdict in verdicts(false)} == {"fails"}
-    judged = {
-        (claim.kind, claim.column) for name in NAMES for claim in EXPERIMENTS[name].claims if claim.value is not None
-    }
+    judged = {(claim.name, claim.column) for name in NAMES for claim in EXPERIMENTS[name].claims if claim.judged}
     assert {(kind, column) for _, kind, column, _ in verdicts(true)} == judged
     write_report([false])
     assert 'class="verdict fails"' in page(false)[0]

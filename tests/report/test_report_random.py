@@ -233,9 +233,9 @@ def test_the_depth_figure_shows_which_theorem_covers_what(drawn):
 
 
 def verdicts(folder, name):
-    """The verdicts of an experiment by kind of claim, and how often each."""
+    """The verdicts of an experiment by name of claim, and how often each."""
     found = findings(plan(folder.spec["experiments"], SETTINGS), read_table(folder))
-    return {(f.claim.kind, f.verdict.value) for experiment, _, f in found if experiment == name and f.verdict}
+    return {(f.claim.name, f.verdict.value) for experiment, _, f in found if experiment == name and f.verdict}
 
 
 def in_the_limit(row):
@@ -268,10 +268,10 @@ def test_claims_hold_of_rows_that_obey_the_theorems_and_fail_of_those_that_do_no
     true = folder_with(tmp_path / "true", results, changed=in_the_limit)
     false = folder_with(tmp_path / "false", results, changed=off_the_limit)
     kinds = {
-        "montanari2022-flip-probability": ["same-probability"],
+        "montanari2022-flip-probability": ["same probability"],
         "montanari2022-any-width": ["falls"],
-        "montanari2022-joint-law": ["same-law"],
-        "montanari2022-depth": ["limit", "approaches", "below-limit"],
+        "montanari2022-joint-law": ["same law"],
+        "montanari2022-depth": ["limit", "approaches", "below limit"],
     }
     for name in NAMES:
         assert verdicts(true, name) == {(kind, "holds") for kind in kinds[name]}
@@ -284,8 +284,8 @@ def test_claims_hold_of_rows_that_obey_the_theorems_and_fail_of_those_that_do_no
 
 
 def test_few_draws_leave_claims_undecided(drawn):
-    assert ("same-probability", "undecided") in verdicts(drawn, "montanari2022-flip-probability")
-    assert ("same-law", "undecided") in verdicts(drawn, "montanari2022-joint-law")
+    assert ("same probability", "undecided") in verdicts(drawn, "montanari2022-flip-probability")
+    assert ("same law", "undecided") in verdicts(drawn, "montanari2022-joint-law")
 
 
 def test_listings_show_the_columns_of_each_kind(drawn):

@@ -43,17 +43,17 @@ def contour(rows: pl.DataFrame, *, column: str, along: str, over: str) -> dict[f
         At each place of `over` where every seed crosses within its range, one place of `along` per seed: a mean over
         the seeds that happen to cross would be biased towards the middle of the range.
     """
-    found: dict[float, list[float]] = {}
+    places: dict[float, list[float]] = {}
     for x in sorted(set(rows[over].to_list())):
         part = rows.filter(rows[over] == x)
-        places = [
+        crossings = [
             crossing(own.select(along, column).rows())
             for _, own in part.sort("seed").group_by("seed", maintain_order=True)
         ]
-        crossed = [place for place in places if place is not None]
-        if len(crossed) == len(places):
-            found[float(x)] = crossed
-    return found
+        crossed = [place for place in crossings if place is not None]
+        if len(crossed) == len(crossings):
+            places[float(x)] = crossed
+    return places
 
 
 def ratios(rows: pl.DataFrame, *, below: str, above: str, along: str, level: float) -> list[float]:
@@ -69,10 +69,10 @@ def ratios(rows: pl.DataFrame, *, below: str, above: str, along: str, level: flo
     Returns:
         A ratio for each seed of which both curves cross; none if one of the seeds has none.
     """
-    found = []
+    factors = []
     for _, own in rows.sort("seed").group_by("seed", maintain_order=True):
         lower, upper = (crossing(own.select(along, column).rows(), level) for column in (below, above))
         if lower is None or upper is None:
             return []
-        found.append(upper / lower)
-    return found
+        factors.append(upper / lower)
+    return factors

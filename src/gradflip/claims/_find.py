@@ -3,53 +3,51 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from gradflip.claims._claim import Claim, Finding, LawKind
-from gradflip.claims._laws import law
-from gradflip.claims._powers import power
+from gradflip.claims._claim import Claim, Finding
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 def find(claim: Claim, rows: pl.DataFrame, curve: str) -> list[Finding]:
-    """What the rows say to a claim, for each curve.
+    """Evaluates a claim on a table, for each curve.
 
     Args:
         claim: The claim.
-        rows: Of lazily trained networks a row each, with `seed`, `dim`, `C0`, the column of the claim, and `curve`; of
+        rows: A table with `curve` and the columns of the statistic: of trained networks a row each, with `seed`; of
             random networks a row per ensemble or comparison.
-        curve: The column that tells the curves apart.
+        curve: The column that tells the curves apart, unless the statistic names another.
 
     Returns:
-        A finding per curve in increasing order, none where too few networks have the quantity. A claim about C0 has one
-        finding per width.
+        A finding per curve in increasing order, none where too few networks have the quantity.
     """
+    by = claim.statistic.by or curve
+    rows = _concerned(claim, rows, by)
+    findings = []
+    for value in sorted(set(rows[by].to_list()), key=_in_order) if len(rows) else []:
+        intervals = claim.statistic.intervals(rows.filter(rows[by] == value), len(rows))
+        if intervals:
+            interval = claim.expectation.decisive(intervals)
+            findings.append(Finding(claim, by, value, interval, claim.expectation.verdict(interval)))
+    return findings
+
+
+def _concerned(claim: Claim, rows: pl.DataFrame, by: str) -> pl.DataFrame:
+    """The rows that a claim is about; none if a column is missing."""
     import polars as pl
 
-    by = "width" if claim.kind == "grows-with-C0" else curve
-    against = "explicit_draws" if claim.kind in ("same-probability", "same-law") else None
-    needed = [
-        name
-        for name in (claim.column, by, against, claim.along, claim.above, claim.over, *claim.at_last)
-        if name is not None
-    ]
-    if not set(needed) <= set(rows.columns):
-        return []
-    rows = rows.drop_nulls(needed)
+    needed = {by, *claim.statistic.columns, *claim.at_last}
+    if not needed <= set(rows.columns):
+        return rows.clear()
+    rows = rows.drop_nulls(list(needed))
     if claim.only is not None:
         column, values = claim.only
         rows = rows.filter(rows[column].is_in(list(values)))
     for column in claim.at_last:
         rows = rows.filter(pl.col(column) == pl.col(column).max().over(by))
-    findings = []
-    for value in sorted(set(rows[by].to_list()), key=_in_order):
-        part = rows.filter(rows[by] == value)
-        found = law(claim, part, comparisons=len(rows)) if claim.kind in get_args(LawKind) else power(claim, part)
-        if found is not None:
-            findings.append(Finding(claim, by, value, *found))
-    return findings
+    return rows
 
 
 def _in_order(curve: float | str) -> list[tuple[float, str]]:

@@ -19,7 +19,6 @@ from gradflip.claims import Finding, find
 from gradflip.drawing import Drawn, Figure, Listing, number
 from gradflip.experiments import Experiment, LazyExperiment, Plan, Settings, folder_settings
 from gradflip.experiments._chapter import Chapter
-from gradflip.experiments.adversarial._accuracy import ATTACK_NAMES
 from gradflip.report._chapters import CHAPTERS
 from gradflip.report._draw import draw
 from gradflip.report._gallery import gallery
@@ -274,49 +273,12 @@ def _claims(runs: list[_Run]) -> list[dict[str, Any]]:
             "claim": claim,
             "curve": curve,
             "found": found,
-            "claimed": _claimed(claim),
+            "claimed": claim.words,
             "at": at[name] | {finding.by: finding.curve for finding in found if finding},
-            "judged": claim.value is not None,
+            "judged": claim.judged,
         }
         for (name, claim, curve), found in rows.items()
     ]
-
-
-_LETTERS = {"dim": "d", "width": "m", "C0": "C0", "scale": "c"}
-
-
-def _claimed(claim: Any) -> str:
-    what = {
-        "exponent": f"exponent in {_LETTERS[claim.over or 'dim']}",
-        "exponent-below": f"exponent in {_LETTERS[claim.over or 'dim']}",
-        "grows-with-C0": "exponent in C0",
-        "variation": "coefficient of variation",
-        "same-probability": "difference from explicit networks",
-        "same-law": "Kolmogorov distance to explicit networks",
-        "limit": "difference from the limit",
-        "below-limit": "difference from the limit",
-        "approaches": "fall of the distance to the limit",
-        "falls": "fall of the Kolmogorov distance to the limit",
-        "bracket": f"ratio of the budgets at {claim.level:.0%}",
-        "distance": "Kolmogorov distance to the limit",
-        "contour": "exponent of the 50 % contour",
-        "largest": "where it is largest",
-        "at-most-share": "share above the bound, less γ",
-        "above-share": "share above the bound, less γ",
-    }[claim.kind]
-    if claim.kind == "contour":
-        what += f" ({ATTACK_NAMES[claim.column]})"
-    if claim.value is None:
-        return what
-    if claim.kind == "bracket":
-        return f"{what} at most {claim.value:g}"
-    if claim.kind in ("grows-with-C0", "approaches", "falls", "above-share"):
-        return f"{what} above {claim.value:g}"
-    if claim.kind == "at-most-share":
-        return f"{what} at most {claim.value:g}"
-    if claim.kind in ("below-limit", "exponent-below"):
-        return f"{what} below {claim.value:g}"
-    return f"{what} {claim.value:g} ± 0.1"
 
 
 def _options(experiment: Experiment, settings: Settings) -> list[str]:

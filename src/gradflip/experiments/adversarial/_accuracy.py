@@ -10,8 +10,6 @@ import polars as pl
 from gradflip.drawing import heading, ticks
 from gradflip.experiments import Settings
 
-ATTACK_NAMES = {"robust_pgd": "PGD, five starts", "robust_one_step": "single step", "robust_ray": "exact ray flip"}
-"""The columns of a row, and what attacks in a word or two."""
 SIDE = {"width": 250, "height": 230}
 SURVIVING = "share of test images still right"
 QUARTERS = [0, 0.25, 0.5, 0.75, 1]
@@ -25,7 +23,7 @@ def averages(rows: pl.DataFrame, by: Sequence[str], column: str) -> pl.DataFrame
     Args:
         rows: Of the measure `adversarial-attacks`.
         by: What tells the points apart.
-        column: One of `ATTACK_NAMES`; rows where it is null do not count.
+        column: One of `ATTACKS`; rows where it is null do not count.
 
     Returns:
         A row per point: `by`, `attack`, `robust` and its standard deviation `std` (0 of one seed), `low` and `high` one

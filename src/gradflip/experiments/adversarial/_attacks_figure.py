@@ -8,7 +8,6 @@ import polars as pl
 from gradflip.drawing import COLORS, HINT, THEORY, Drawn, Figure, colored
 from gradflip.experiments import AdversarialExperiment, Settings
 from gradflip.experiments.adversarial._accuracy import (
-    ATTACK_NAMES,
     SIDE,
     accuracy_tooltip,
     around,
@@ -19,6 +18,7 @@ from gradflip.experiments.adversarial._accuracy import (
     shares,
     titled,
 )
+from gradflip.experiments.adversarial._claims import ATTACK_NAMES
 
 FREE = 1e4
 """From this C0 on there is no ball to speak of."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradflip.claims import Claim
+from gradflip.claims import Claim, Contour, Equals, Largest, Reported
 
 ATTACKS = {
     "robust_pgd": "PGD, 100 steps from five starts",
@@ -10,6 +10,8 @@ ATTACKS = {
     "robust_ray": "the exact flip along the gradient ray, within the budget",
 }
 """The three layers of each cell: columns of a row, and what attacks."""
+ATTACK_NAMES = {"robust_pgd": "PGD, five starts", "robust_one_step": "single step", "robust_ray": "exact ray flip"}
+"""The same columns, and what attacks in a word or two."""
 
 
 def contours(*, over: str, along: str, quantity: str, law: str) -> tuple[Claim, ...]:
@@ -25,19 +27,22 @@ def contours(*, over: str, along: str, quantity: str, law: str) -> tuple[Claim, 
         A claim per attack.
     """
     return tuple(
-        Claim("contour", column, quantity, -0.5, f"50 % contour of Figure 4, {law}: {words}", along=along, over=over)
+        Claim(
+            Contour(column, along=along, over=over, label=ATTACK_NAMES[column]), Equals(-0.5), quantity,
+            f"50 % contour of Figure 4, {law}: {words}",
+        )
         for column, words in ATTACKS.items()
-    )
+    )  # fmt: skip
 
 
 GAPS = (
     Claim(
-        "largest", "missed_by_one_step", r"A_{\text{step}} - A_{\text{PGD}}", None,
-        "what PGD finds beyond a single step of the whole budget, at the budget where that is most", along="epsilon",
+        Largest("missed_by_one_step", along="epsilon"), Reported(), r"A_{\text{step}} - A_{\text{PGD}}",
+        "what PGD finds beyond a single step of the whole budget, at the budget where that is most",
     ),
     Claim(
-        "largest", "missed_by_ray", r"A_{\text{ray}} - A_{\text{PGD}}", None,
-        "what PGD finds beyond the gradient ray, at the budget where that is most", along="epsilon",
+        Largest("missed_by_ray", along="epsilon"), Reported(), r"A_{\text{ray}} - A_{\text{PGD}}",
+        "what PGD finds beyond the gradient ray, at the budget where that is most",
     ),
 )  # fmt: skip
 """How much weaker a single step is than many; the paper leaves it open, so it is reported."""

@@ -13,7 +13,6 @@ from gradflip.claims import Interval, contour, exponent
 from gradflip.drawing import HINT, Drawn, Figure, colored, ticks
 from gradflip.experiments import AdversarialExperiment, Settings
 from gradflip.experiments.adversarial._accuracy import (
-    ATTACK_NAMES,
     QUARTERS,
     SIDE,
     SURVIVING,
@@ -26,6 +25,7 @@ from gradflip.experiments.adversarial._accuracy import (
     shares,
     titled,
 )
+from gradflip.experiments.adversarial._claims import ATTACK_NAMES
 from gradflip.experiments.adversarial._protocols_figure import protocol_caption, protocol_numbers, protocol_panels
 
 

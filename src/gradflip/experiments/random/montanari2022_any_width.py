@@ -1,6 +1,6 @@
 """No restriction on the width: the law of the flipping perturbation over m at fixed d, and over d at fixed m."""
 
-from gradflip.claims import Claim
+from gradflip.claims import Above, Claim, Distance, Fall, Reported
 from gradflip.experiments.random._cells import Ensemble
 from gradflip.experiments.random._experiment import RandomExperiment
 
@@ -57,18 +57,15 @@ MONTANARI2022_ANY_WIDTH = RandomExperiment(
     curves="line",
     claims=(
         Claim(
-            "falls",
-            "distance",
+            Fall("distance", along="position"),
+            Above(0.0),
             r"\rho \sqrt{d}",
-            0.0,
             "the law comes closer to that of (ν/τ) |Z| from the smallest to the largest size on the axis",
-            along="position",
         ),
         Claim(
-            "distance",
-            "distance",
+            Distance("distance"),
+            Reported(),
             r"\rho \sqrt{d}",
-            None,
             "how far from it the law still is at the largest size on the axis: the floor that the other size sets",
             at_last=("position",),
         ),

@@ -1,6 +1,6 @@
 """Deep random networks of many shapes: where the recursion of the limit holds, and where it must fail."""
 
-from gradflip.claims import Claim
+from gradflip.claims import Above, Approach, Below, Claim, Equals, Excess
 from gradflip.experiments.random._cells import Ensemble
 from gradflip.experiments.random._experiment import RandomExperiment
 from gradflip.experiments.random._shapes import GROWING, NARROW, SHAPES, hidden_widths
@@ -46,29 +46,25 @@ MONTANARI2022_DEPTH = RandomExperiment(
     curves="curve",
     claims=(
         Claim(
-            "limit",
-            "flips",
+            Excess("flips"),
+            Equals(0.0),
             FLIPS,
-            0.0,
             "at the largest d, one step flips as often as in the limit, 2 Φ(1) - 1 = 0.683, at every depth up to 6",
             only=("shape", GROWING),
             at_last=("dim",),
         ),
         Claim(
-            "approaches",
-            "flips",
+            Approach("flips", along="dim"),
+            Above(0.0),
             FLIPS,
-            0.0,
             "at the greatest depth, the probability comes closer to its limit from the smallest d to the largest",
             only=("shape", GROWING),
-            along="dim",
             at_last=("depth",),
         ),
         Claim(
-            "below-limit",
-            "flips",
+            Excess("flips"),
+            Below(-0.1),
             FLIPS,
-            -0.1,
             "the theorem needs widths that grow: where they stay at 2 or 5 and the network is deep, one step fails",
             only=("shape", NARROW),
             at_last=("depth",),

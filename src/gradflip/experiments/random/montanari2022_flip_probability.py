@@ -1,6 +1,6 @@
 """How often one gradient step of size s flips a random two-layer network, by activation."""
 
-from gradflip.claims import Claim
+from gradflip.claims import Claim, Difference, EqualsUpToChance, Excess, Reported
 from gradflip.experiments.random._cells import Ensemble
 from gradflip.experiments.random._experiment import RandomExperiment
 
@@ -34,17 +34,15 @@ MONTANARI2022_FLIP_PROBABILITY = RandomExperiment(
     curves="activation",
     claims=(
         Claim(
-            "same-probability",
-            "flips",
+            Difference("flips"),
+            EqualsUpToChance(0.0),
             r"P(f(x) f(x(s)) < 0)",
-            0.0,
             "the law of networks that are never built is that of networks with explicit matrices, at every s",
         ),
         Claim(
-            "limit",
-            "flips",
+            Excess("flips"),
+            Reported(),
             r"P(f(x) f(x(s)) < 0)",
-            None,
             "how far the largest networks are from 2 Φ(s τ²/ν) - 1, at the s where they are furthest",
             at_last=("dim",),
         ),

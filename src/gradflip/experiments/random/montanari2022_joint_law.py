@@ -1,6 +1,6 @@
 """The joint law of f at an input and where the gradient step leads: implicit networks against explicit ones."""
 
-from gradflip.claims import Claim
+from gradflip.claims import Claim, Distance, DistanceToExplicit, EqualsUpToChance, Reported
 from gradflip.experiments.random._cells import Ensemble
 from gradflip.experiments.random._experiment import RandomExperiment
 
@@ -36,17 +36,15 @@ MONTANARI2022_JOINT_LAW = RandomExperiment(
     curves="activation",
     claims=(
         Claim(
-            "same-law",
-            "ks",
+            DistanceToExplicit("ks"),
+            EqualsUpToChance(0.0),
             r"(f(x), f(x(s)))",
-            0.0,
             "implicit and explicit networks have the same law: both marginals and 20 random projections at each s",
         ),
         Claim(
-            "distance",
-            "distance",
+            Distance("distance"),
+            Reported(),
             r"f(x(s))",
-            None,
             "how far the largest networks are from the limit f(x) - s sign(f(x)) τ², at the s where they are furthest",
             at_last=("dim",),
         ),

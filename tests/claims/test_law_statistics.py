@@ -1,48 +1,35 @@
 """Claims about the laws of random networks: what lets them hold, what makes them fail, and how often by chance."""
 
-import math
-
 import numpy as np
 import polars as pl
 import pytest
-import scipy.stats
 
-from gradflip import UsageError
-from gradflip.claims import Claim, Interval, Verdict, difference, find, kolmogorov_margin, two_sample_margin, wilson
+from gradflip.claims import (
+    Above,
+    Approach,
+    Below,
+    Claim,
+    Difference,
+    Distance,
+    DistanceToExplicit,
+    Equals,
+    EqualsUpToChance,
+    Excess,
+    Fall,
+    Interval,
+    Reported,
+    Verdict,
+    find,
+    kolmogorov_margin,
+    two_sample_margin,
+)
 
-SAME = Claim("same-probability", "flips", "P", 0.0, "tests")
-SAME_LAW = Claim("same-law", "ks", "x", 0.0, "tests")
-LIMIT = Claim("limit", "flips", "P", 0.0, "tests")
-BELOW = Claim("below-limit", "flips", "P", -0.1, "tests")
-APPROACHES = Claim("approaches", "flips", "P", 0.0, "tests", along="dim")
-FALLS = Claim("falls", "distance", "x", 0.0, "tests", along="position")
-
-
-@pytest.mark.parametrize(("count", "total"), [(0, 9), (1, 9), (5, 9), (9, 9), (300, 1000), (1, 10**6)])
-@pytest.mark.parametrize("level", [0.95, 0.999])
-def test_the_interval_of_a_share_is_that_of_scipy(count, total, level):
-    found = wilson(count, total, level)
-    known = scipy.stats.binomtest(count, total).proportion_ci(level, method="wilson")
-    assert (found.estimate, found.seeds) == (count / total, total)
-    assert (found.low, found.high) == pytest.approx((known.low, known.high), rel=1e-9, abs=1e-15)
-
-
-@pytest.mark.parametrize(("count", "total"), [(-1, 5), (6, 5), (0, 0)])
-def test_a_share_of_nothing_is_refused(count, total):
-    with pytest.raises(UsageError, match="count must be between 0 and a positive total"):
-        wilson(count, total)
-
-
-def test_the_interval_of_a_difference_is_newcombes_published_example():
-    found = difference(wilson(56, 70), wilson(48, 80))  # Newcombe (1998), Table II, method 10
-    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
-    assert found.estimate == pytest.approx(0.2)
-
-
-def test_margins_are_those_of_massart_and_of_smirnov():
-    assert 2 * math.exp(-2 * 500 * kolmogorov_margin(500, 0.99) ** 2) == pytest.approx(0.01)
-    c = two_sample_margin(4000, 1000, 0.999)
-    assert scipy.stats.kstwobign.sf(c * math.sqrt(800)) == pytest.approx(0.001, rel=1e-3)
+SAME = Claim(Difference("flips"), EqualsUpToChance(), "P", "tests")
+SAME_LAW = Claim(DistanceToExplicit("ks"), EqualsUpToChance(), "x", "tests")
+LIMIT = Claim(Excess("flips"), Equals(0.0), "P", "tests")
+BELOW = Claim(Excess("flips"), Below(-0.1), "P", "tests")
+APPROACHES = Claim(Approach("flips", along="dim"), Above(0.0), "P", "tests")
+FALLS = Claim(Fall("distance", along="position"), Above(0.0), "x", "tests")
 
 
 def shares(*pairs, draws=10_000, explicit_draws=10_000, activation="relu", **columns):
@@ -73,8 +60,8 @@ def test_shares_are_the_same_where_no_interval_leaves_out_0_and_all_are_short(pa
 
 def test_the_number_shown_is_that_of_the_comparison_that_fails():
     (found,) = find(SAME, shares((0.3, 0.3), (0.5, 0.6), (0.2, 0.25)), "activation")
-    assert found.found.estimate == pytest.approx(-0.1)
-    assert found.found.high < 0
+    assert found.interval.estimate == pytest.approx(-0.1)
+    assert found.interval.high < 0
 
 
 def test_rows_without_explicit_networks_are_left_out():
@@ -84,7 +71,7 @@ def test_rows_without_explicit_networks_are_left_out():
 
 
 def test_more_comparisons_make_longer_intervals():
-    one, many = (find(SAME, shares(*[(0.3, 0.3)] * count), "activation")[0].found for count in (1, 100))
+    one, many = (find(SAME, shares(*[(0.3, 0.3)] * count), "activation")[0].interval for count in (1, 100))
     assert many.high - many.low > 1.2 * (one.high - one.low)
 
 
@@ -109,10 +96,10 @@ def test_samples_have_the_same_law_unless_their_distance_is_too_large_for_chance
                          "explicit_draws": [draws] * 2})  # fmt: skip
     (found,) = find(SAME_LAW, rows, "activation")
     assert found.verdict is verdict
-    assert found.found.estimate == ks
-    assert (found.found.low == 0) == (verdict is not Verdict.FAILS)
+    assert found.interval.estimate == ks
+    assert (found.interval.low == 0) == (verdict is not Verdict.FAILS)
     margin = two_sample_margin(draws, draws, 1 - 1e-3 / (2 * 22))  # two rows of 22 tests
-    assert found.found.high == pytest.approx(ks + margin)
+    assert found.interval.high == pytest.approx(ks + margin)
 
 
 def limits(*excess, draws=10_000, **columns):
@@ -137,10 +124,10 @@ def test_a_probability_is_at_its_limit_within_a_tenth_in_every_row_or_it_is_not(
 
 
 def test_a_distance_from_the_limit_that_is_only_reported_has_no_verdict():
-    claim = Claim("limit", "flips", "P", None, "tests")
+    claim = Claim(Excess("flips"), Reported(), "P", "tests")
     (found,) = find(claim, limits(0.0, -0.2, 0.1), "curve")
     assert found.verdict is None
-    assert found.found.estimate == pytest.approx(-0.2)
+    assert found.interval.estimate == pytest.approx(-0.2)
 
 
 @pytest.mark.parametrize(
@@ -156,9 +143,9 @@ def test_only_the_largest_and_only_the_named_rows_count():
         limits(-0.4, dim=100, shape="narrow"), limits(-0.3, 0.0, dim=1000, shape="narrow"),
         limits(0.3, dim=2000, shape="wide"),
     ])  # fmt: skip
-    narrow = Claim("limit", "flips", "P", 0.0, "tests", only=("shape", ("narrow",)), at_last=("dim", "depth"))
+    narrow = Claim(Excess("flips"), Equals(0.0), "P", "tests", only=("shape", ("narrow",)), at_last=("dim", "depth"))
     (found,) = find(narrow, rows, "curve")
-    assert found.found.estimate == pytest.approx(0.0)
+    assert found.interval.estimate == pytest.approx(0.0)
     assert found.verdict is Verdict.HOLDS
 
 
@@ -191,15 +178,17 @@ def distances(*values, draws=2000):
 def test_a_distance_falls_where_both_intervals_leave_a_gap(values, verdict):
     (found,) = find(FALLS, distances(*values), "line")
     assert found.verdict is verdict
-    assert found.found.estimate == pytest.approx(values[0] - values[-1])
-    assert found.found.high - found.found.low <= 4 * kolmogorov_margin(2000, 0.975) + 1e-12
+    assert found.interval.estimate == pytest.approx(values[0] - values[-1])
+    assert found.interval.high - found.interval.low <= 4 * kolmogorov_margin(2000, 0.975) + 1e-12
 
 
 def test_a_single_point_has_no_fall_and_a_reported_distance_its_margin():
     assert find(FALLS, distances(0.5), "line") == []
-    (found,) = find(Claim("distance", "distance", "x", None, "t", at_last=("position",)), distances(0.5, 0.1), "line")
+    (found,) = find(
+        Claim(Distance("distance"), Reported(), "x", "t", at_last=("position",)), distances(0.5, 0.1), "line"
+    )
     margin = kolmogorov_margin(2000, 0.95)
-    assert found.found == Interval(0.1, pytest.approx(0.1 - margin), pytest.approx(0.1 + margin), 2000)
+    assert found.interval == Interval(0.1, pytest.approx(0.1 - margin), pytest.approx(0.1 + margin), 2000)
     assert found.verdict is None
 
 

@@ -8,10 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradflip.claims import Claim, Verdict, contour, crossing, find, ratios
+from gradflip.claims import (
+    AtMost,
+    Claim,
+    Contour,
+    Equals,
+    Largest,
+    Ratio,
+    Reported,
+    Verdict,
+    contour,
+    crossing,
+    find,
+    ratios,
+)
 
-CONTOUR = Claim("contour", "acc", "c", -0.5, "tests", along="epsilon", over="dim")
-GAP = Claim("largest", "gap", "g", None, "tests", along="epsilon")
+CONTOUR = Claim(Contour("acc", along="epsilon", over="dim", label="PGD"), Equals(-0.5), "c", "tests")
+GAP = Claim(Largest("gap", along="epsilon"), Reported(), "g", "tests")
+BRACKET = Claim(Ratio("found", above="proved", along="epsilon", level=0.75), AtMost(1.5), "r", "tests")
 
 
 def table(power=-0.5, seeds=3, spread=0.0, dims=(25, 100, 400), low=1e-3, high=100.0):
@@ -51,8 +65,8 @@ def test_the_contour_has_the_exponent_it_was_made_with(power):
     for dim, found in places.items():
         assert found == pytest.approx([3 * dim**power] * 3, rel=1e-9)
     (finding,) = find(CONTOUR, rows, "protocol")
-    assert finding.found.estimate == pytest.approx(power, abs=1e-9)
-    assert (finding.curve, finding.found.seeds) == ("text", 3)
+    assert finding.interval.estimate == pytest.approx(power, abs=1e-9)
+    assert (finding.curve, finding.interval.seeds) == ("text", 3)
     assert finding.verdict is (Verdict.HOLDS if power == -0.5 else Verdict.FAILS)
 
 
@@ -76,8 +90,8 @@ def test_a_gap_is_taken_where_its_mean_over_seeds_is_largest():
         "gap": [0.0, 0.9, 0.0, 0.4, 0.5, 0.3],
     })  # fmt: skip
     (finding,) = find(GAP, rows, "protocol")
-    assert finding.found.estimate == pytest.approx(0.4)
-    assert finding.found.low < 0.4 < finding.found.high
+    assert finding.interval.estimate == pytest.approx(0.4)
+    assert finding.interval.low < 0.4 < finding.interval.high
     assert finding.verdict is None
 
 
@@ -96,9 +110,8 @@ def bracketed(upper, lower, seeds=3):
 @pytest.mark.parametrize(("upper", "verdict"), [(1.2, Verdict.HOLDS), (1.8, Verdict.FAILS)])
 def test_a_bracket_is_the_ratio_of_where_both_curves_cross(upper, verdict):
     rows = bracketed(upper, 1.0)
-    claim = Claim("bracket", "found", "r", 1.5, "tests", along="epsilon", above="proved", level=0.75)
-    (finding,) = find(claim, rows, "line")
-    assert finding.found.estimate == pytest.approx(upper, rel=1e-6)
+    (finding,) = find(BRACKET, rows, "line")
+    assert finding.interval.estimate == pytest.approx(upper, rel=1e-6)
     assert finding.verdict is verdict
     assert ratios(rows, below="found", above="proved", along="epsilon", level=0.75) == pytest.approx([upper] * 3)
 
@@ -106,5 +119,4 @@ def test_a_bracket_is_the_ratio_of_where_both_curves_cross(upper, verdict):
 def test_a_bracket_that_is_open_on_one_side_is_none():
     rows = bracketed(1.2, 1.0).with_columns(pl.lit(0.9).alias("proved"))
     assert ratios(rows, below="found", above="proved", along="epsilon", level=0.75) == []
-    claim = Claim("bracket", "found", "r", 1.5, "tests", along="epsilon", above="proved", level=0.75)
-    assert find(claim, rows, "line") == []
+    assert find(BRACKET, rows, "line") == []
