@@ -8,7 +8,7 @@ import torch
 
 from gradflip import LazyBall, TwoLayer, flip, load_data, train
 from gradflip.experiments import LazyExperiment, LazyGrid, Settings, run
-from gradflip.experiments._run import Plan
+from gradflip.experiments._plan import Plan
 from gradflip.experiments.lazy._cells import lazy_cell
 from gradflip.experiments.lazy._flip_measure import measure
 from gradflip.sweep import RunFolder

@@ -11,7 +11,7 @@ import torch
 
 from gradflip._seeds import generator
 from gradflip.experiments import Ensemble, LazyExperiment, LazyGrid, RandomExperiment, Settings, run
-from gradflip.experiments._run import Plan, folder_settings
+from gradflip.experiments._plan import Plan, folder_settings
 from gradflip.experiments.random import _joint_law_measure as joint_law
 from gradflip.experiments.random._draws import blocks, half_normal_distance, quantile, relative_sqrt_d
 from gradflip.gaussian import draw_two_layer

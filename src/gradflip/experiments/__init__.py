@@ -4,10 +4,12 @@ Nothing here imports torch: declarations are read by the command line; the measu
 """
 
 from gradflip.experiments._bibtex import bibtex
+from gradflip.experiments._environment import environment
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._family import Family
+from gradflip.experiments._plan import Plan, folder_settings, plan
 from gradflip.experiments._registry import EXPERIMENTS, named
-from gradflip.experiments._run import Outcome, Plan, environment, folder_settings, plan, prepare_data, run
+from gradflip.experiments._run import Outcome, prepare_data, run
 from gradflip.experiments._settings import LazyGrid, Settings
 from gradflip.experiments.adversarial._cells import WAYS
 from gradflip.experiments.adversarial._claims import ATTACKS

@@ -1,91 +1,20 @@
-"""A run: what is to be computed, the folder it goes to, and the tables made from it."""
+"""A run: a plan is computed into a folder, and its tables are written."""
 
 from __future__ import annotations
 
 import logging
 import os
-import platform
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-import pydantic
-
-from gradflip._errors import FileError
-from gradflip._version import __version__
-from gradflip.experiments._experiment import Experiment
-from gradflip.experiments._family import Family
+from gradflip.experiments._environment import environment
 from gradflip.experiments._log import logged_to
-from gradflip.experiments._registry import named
+from gradflip.experiments._plan import Plan
 from gradflip.experiments._settings import Settings
-from gradflip.sweep import Cell, Progress, RunFolder, RunSummary, run_cells
+from gradflip.sweep import Progress, RunFolder, RunSummary, run_cells
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run will compute.
-
-    Attributes:
-        experiments: Which experiments it serves.
-        settings: The user's choice.
-        cells: What is computed, each trajectory or ensemble once.
-    """
-
-    experiments: tuple[Experiment, ...]
-    settings: Settings
-    cells: tuple[Cell, ...]
-
-    @property
-    def families(self) -> tuple[Family, ...]:
-        """Those of its experiments, each once."""
-        return _families(self.experiments)
-
-    def cells_of(self, family: Family) -> tuple[Cell, ...]:
-        """Those of its cells that are of a family.
-
-        Args:
-            family: Which.
-
-        Returns:
-            Cells, in order.
-        """
-        own = {cell.measure for e in self.experiments if e.family is family for cell in e.cells(self.settings)}
-        return tuple(cell for cell in self.cells if cell.measure in own)
-
-    @property
-    def uses_data(self) -> bool:
-        """Whether any cell reads a data set."""
-        return any(family.uses_data for family in self.families)
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """What `spec.toml` holds: everything that decides the rows, and nothing that does not."""
-        heeded = {name for family in self.families for name in family.settings}
-        chosen = self.settings.model_dump(exclude_none=True, include=heeded)
-        if "classes" in chosen:
-            chosen["classes"] = list(chosen["classes"])
-        return {
-            "experiments": [experiment.name for experiment in self.experiments],
-            "settings": chosen,
-            "versions": {"gradflip": __version__} | {cell.measure.name: cell.measure.version for cell in self.cells},
-        }
-
-    @property
-    def default_folder(self) -> Path:
-        """Where the run goes if nothing is said."""
-        names = [experiment.name for experiment in self.experiments]
-        shown = []
-        for paper in dict.fromkeys(name.split("-")[0] for name in names):
-            own = [name for name in names if name.split("-")[0] == paper]
-            shown += [paper] if own == [experiment.name for experiment in named([paper])] else own
-        data = f"-{self.settings.data}" if self.uses_data else ""
-        protocol = "-published" if self.uses_data and self.settings.protocol == "published" else ""
-        return Path("runs") / f"{'+'.join(shown)}{data}-{self.settings.preset}{protocol}"
 
 
 @dataclass(frozen=True)
@@ -101,27 +30,6 @@ class Outcome:
     folder: RunFolder
     summary: RunSummary
     rows: int
-
-
-def plan(names: Sequence[str], settings: Settings) -> Plan:
-    """What a run of these experiments computes; trajectories that several of them need are computed once.
-
-    Args:
-        names: Experiments or papers.
-        settings: The user's choice.
-
-    Returns:
-        A plan.
-
-    Raises:
-        UsageError: If there is no such experiment.
-    """
-    experiments = named(names)
-    cells: list[Cell] = []
-    for family in _families(experiments):
-        own = [experiment for experiment in experiments if experiment.family is family]
-        cells += family.merge([cell for experiment in own for cell in experiment.cells(settings)])
-    return Plan(tuple(experiments), settings, tuple(cells))
 
 
 def run(
@@ -166,24 +74,6 @@ def run(
     return Outcome(folder, summary, rows)
 
 
-def folder_settings(folder: RunFolder) -> Plan:
-    """The plan that a run folder was made by, read back from its `spec.toml`.
-
-    Args:
-        folder: A run folder.
-
-    Returns:
-        Its plan.
-
-    Raises:
-        FileError: If this version of gradflip cannot read it.
-    """
-    try:
-        return plan(folder.spec["experiments"], Settings(**folder.spec["settings"]))
-    except (KeyError, TypeError, ValueError, pydantic.ValidationError) as error:
-        raise FileError(f"{folder.path / 'spec.toml'} is not of this version of gradflip: {error}.") from error
-
-
 def prepare_data(settings: Settings, data_dir: Path | None) -> None:
     """Load the data once before any cell does: find them, fetch them if need be, and check them.
 
@@ -200,36 +90,3 @@ def prepare_data(settings: Settings, data_dir: Path | None) -> None:
     load_data(settings.data, settings.classes, data_dir=data_dir)
     if data_dir is not None:
         os.environ["GRADFLIP_DATA"] = str(data_dir.resolve())
-
-
-def environment() -> dict[str, Any]:
-    """What the numbers may depend on besides the settings: versions and machine.
-
-    Returns:
-        JSON values by name.
-    """
-    packages = ("torch", "numpy", "scipy", "polars", "altair")
-    return {
-        "gradflip": __version__,
-        "python": sys.version.split()[0],
-        **{name: metadata.version(name) for name in packages},
-        "system": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-    }
-
-
-def _families(experiments: Sequence[Experiment]) -> tuple[Family, ...]:
-    by_name = {experiment.family.name: experiment.family for experiment in experiments}
-    return tuple(by_name.values())
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

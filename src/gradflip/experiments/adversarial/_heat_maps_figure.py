@@ -12,6 +12,7 @@ import polars as pl
 from gradflip.claims import Interval, contour, exponent
 from gradflip.drawing import HINT, Drawn, Figure, colored, ticks
 from gradflip.experiments import AdversarialExperiment, Settings
+from gradflip.experiments._lattice import edges
 from gradflip.experiments.adversarial._accuracy import (
     QUARTERS,
     SIDE,
@@ -147,23 +148,6 @@ def _planned(experiment: AdversarialExperiment, axes: Axes, settings: Settings) 
             if y is not None:
                 found.setdefault(float(x), set()).add(y)
     return {x: sorted(found[x]) for x in sorted(found)}
-
-
-def edges(place: float, neighbours: Sequence[float]) -> tuple[float, float]:
-    """Where the cell at a place of a grid begins and ends: halfway to its neighbours, on the log scale.
-
-    Args:
-        place: One of them, up to rounding.
-        neighbours: The increasing places of the grid; at its ends cells reach as far out as in.
-
-    Returns:
-        Lower and upper edge.
-    """
-    j = min(range(len(neighbours)), key=lambda k: abs(math.log(neighbours[k] / place)))
-    below = place / neighbours[j - 1] if j > 0 else None
-    above = neighbours[j + 1] / place if j + 1 < len(neighbours) else None
-    below, above = below or above or 1.5, above or below or 1.5
-    return place / math.sqrt(below), place * math.sqrt(above)
 
 
 def _with_edges(cells: pl.DataFrame, planned: Mapping[float, Sequence[float]], axes: Axes) -> pl.DataFrame:

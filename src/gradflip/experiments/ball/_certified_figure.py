@@ -7,8 +7,8 @@ import polars as pl
 
 from gradflip.claims import ratios
 from gradflip.drawing import HINT, THEORY, Drawn, Figure, colored, listed
+from gradflip.experiments._lattice import edges
 from gradflip.experiments.adversarial._accuracy import QUARTERS, SIDE, log_x, titled
-from gradflip.experiments.adversarial._heat_maps_figure import edges
 
 LEVELS = (0.5, 0.75)
 _EDGES = {"certified_accuracy": "no network does better (proved)", "attainable_accuracy": "the best network found"}

@@ -1,0 +1,40 @@
+"""What numbers may depend on besides the settings: versions and machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from gradflip._version import __version__
+
+
+def environment() -> dict[str, Any]:
+    """What the numbers may depend on besides the settings: versions and machine.
+
+    Returns:
+        JSON values by name.
+    """
+    packages = ("torch", "numpy", "scipy", "polars", "altair")
+    return {
+        "gradflip": __version__,
+        "python": sys.version.split()[0],
+        **{name: metadata.version(name) for name in packages},
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
