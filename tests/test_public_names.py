@@ -10,7 +10,15 @@ from public_names import described
 HERE = Path(__file__).parent
 BEFORE = json.loads((HERE / "compat" / "public_0_1.json").read_text())
 
-DIFFERENCES: dict[str, str] = {}
+_FIGURES = (
+    "`lazy_figure`, `histogram_figure` and `random_figure` of `gradflip.report` are gone: `gradflip.report.draw` draws "
+    "the figure of any experiment."
+)
+DIFFERENCES: dict[str, str] = {
+    "gradflip.report.lazy_figure": _FIGURES,
+    "gradflip.report.histogram_figure": _FIGURES,
+    "gradflip.report.random_figure": _FIGURES,
+}
 """A name of 0.1 that is gone or is called in another way, and the words of CHANGELOG.md that say so.
 
 The words must stand in CHANGELOG.md with the name in backticks, without its folder, and beside it the new one if there

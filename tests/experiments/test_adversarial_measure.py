@@ -8,8 +8,9 @@ import torch
 
 from gradflip import LazyBall, TwoLayer, flip, load_data, pgd, train, train_adversarially
 from gradflip.experiments import EXPERIMENTS, WAYS, AdversarialExperiment, Settings, plan
+from gradflip.experiments._lattice import lattice
 from gradflip.experiments.adversarial._attacks_measure import measure
-from gradflip.experiments.adversarial._cells import Effort, adversarial_cell, lattice
+from gradflip.experiments.adversarial._cells import Effort, adversarial_cell
 from gradflip.lazy import PUBLISHED, Protocol
 
 ADVERSARIAL = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, AdversarialExperiment)]

@@ -10,7 +10,7 @@ import pytest
 from test_report_figures import table as lazy_table
 
 from gradflip.experiments import EXPERIMENTS, WAYS, Settings, plan
-from gradflip.experiments.adversarial._heat_maps_figure import edges
+from gradflip.experiments._lattice import edges
 from gradflip.report import draw, findings, listings, read_table, write_figures, write_report
 from gradflip.sweep import CellResult, RunFolder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -140,22 +139,6 @@ def adversarial_cell(
         "device": settings.device,
     }
     return Cell(ADVERSARIAL_ATTACKS, parameters, seed, cost=_cost(parameters), label=_label(parameters, seed))
-
-
-def lattice(low: float, high: float, centre: float, step: float) -> tuple[float, ...]:
-    """The numbers centre step^j that lie within [low, high], to four digits.
-
-    Args:
-        low: Lower end.
-        high: Upper end.
-        centre: One of them.
-        step: Ratio of two neighbours, above 1.
-
-    Returns:
-        Increasing numbers, the same ones for every range that holds them.
-    """
-    first, last = (math.log(end / centre, step) for end in (low, high))
-    return tuple(float(f"{centre * step**j:.4g}") for j in range(math.ceil(first - 1e-9), math.floor(last + 1e-9) + 1))
 
 
 def merged(cells: list[Cell]) -> list[Cell]:

@@ -1,6 +1,7 @@
 """Figure 4, left, of Wang et al. (2022): robust accuracy over input dimension and budget."""
 
-from gradflip.experiments.adversarial._cells import WAYS, Effort, lattice
+from gradflip.experiments._lattice import lattice
+from gradflip.experiments.adversarial._cells import WAYS, Effort
 from gradflip.experiments.adversarial._claims import contours
 from gradflip.experiments.adversarial._experiment import AdversarialExperiment, AdversarialGrid, Trainings
 

@@ -1,6 +1,7 @@
 """Figure 4, right, of Wang et al. (2022): robust accuracy over width and radius of the ball."""
 
-from gradflip.experiments.adversarial._cells import Effort, lattice
+from gradflip.experiments._lattice import lattice
+from gradflip.experiments.adversarial._cells import Effort
 from gradflip.experiments.adversarial._claims import contours
 from gradflip.experiments.adversarial._experiment import AdversarialExperiment, AdversarialGrid, Trainings
 

@@ -1,6 +1,7 @@
 """Beyond Wang et al. (2022): what a single step finds of what PGD finds, in and out of the lazy regime."""
 
-from gradflip.experiments.adversarial._cells import Effort, Run, lattice
+from gradflip.experiments._lattice import lattice
+from gradflip.experiments.adversarial._cells import Effort, Run
 from gradflip.experiments.adversarial._claims import GAPS
 from gradflip.experiments.adversarial._experiment import AdversarialExperiment, AdversarialGrid, Trainings
 

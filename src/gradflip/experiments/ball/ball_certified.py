@@ -1,6 +1,6 @@
 """Beyond Wang et al. (2022): what no network of the ball can do, proved, beside the best network found."""
 
-from gradflip.experiments.adversarial._cells import lattice
+from gradflip.experiments._lattice import lattice
 from gradflip.experiments.ball._cells import Part
 from gradflip.experiments.ball._claims import BRACKET
 from gradflip.experiments.ball._experiment import BallExperiment
