@@ -7,11 +7,8 @@ import re
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gradflip import FileError
-from gradflip.drawing import ticks
 from gradflip.experiments import EXPERIMENTS, Settings, plan
 from gradflip.report import draw, read_table, write_figures, write_report
 from gradflip.sweep import CellResult, RunFolder
@@ -94,14 +91,6 @@ def test_axes_are_logarithmic_with_ticks_inside_explicit_domains():
                 low, high = channel["scale"]["domain"]
                 assert len(channel["axis"]["values"]) >= 2
                 assert all(low <= tick <= high for tick in channel["axis"]["values"])
-
-
-@given(st.floats(1e-8, 1e8), st.floats(1.6, 1e6))
-def test_ticks_lie_within_the_domain_increase_and_are_few(low, ratio):
-    found = ticks([low, low * ratio])
-    assert found == sorted(set(found))
-    assert all(low <= tick <= low * ratio for tick in found)
-    assert 1 <= len(found) <= 12
 
 
 def folder_with(tmp_path, rows, failed=0, settings=SETTINGS, name="run"):

@@ -10,7 +10,7 @@ import polars as pl
 from gradflip.drawing import Column, Table, fixed, general, share, yes_no
 from gradflip.experiments import Plan
 from gradflip.experiments._chapter import Chapter
-from gradflip.experiments.adversarial._heat_maps_figure import AXES, Axes, half_lost
+from gradflip.experiments.adversarial._half_lost import AXES, Axes, half_lost
 from gradflip.theory import smallest_covered_dim, width_window
 
 _NETWORK = ["cell", "seed", "training", "C0", "trained_epsilon"]  # a row is one of its budgets
