@@ -27,7 +27,7 @@ def averages(rows: pl.DataFrame, by: Sequence[str], column: str) -> pl.DataFrame
 
     Returns:
         A row per point: `by`, `attack`, `robust` and its standard deviation `std` (0 of one seed), `low` and `high` one
-        of these away but within 0 and 1, `correct` without an attack, `deviation`, `seeds`, `images`.
+        of these away but within 0 and 1, `correct` without an attack, `scaled_deviation`, `seeds`, `images`.
     """
     kept = rows.filter(pl.col(column).is_not_null())
     means = kept.group_by(*by).agg(

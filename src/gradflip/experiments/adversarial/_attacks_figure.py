@@ -71,7 +71,7 @@ def _panel(numbers: pl.DataFrame, training: str, epsilon: float | None, C0: floa
     chosen = selection(f"{training}_{C0:.0f}")
     tooltip = accuracy_tooltip(
         "attack", alt.Tooltip("epsilon:Q", title="ε", format=".4g"),
-        alt.Tooltip("deviation:Q", title="deviation, mean over seeds", format=".4g"),
+        alt.Tooltip("scaled_deviation:Q", title="deviation, mean over seeds", format=".4g"),
     )  # fmt: skip
 
     def base(kept: pl.Expr, opacity: float = 1) -> alt.Chart:

@@ -68,7 +68,7 @@ def _panel(numbers: pl.DataFrame, protocol: str, domain: list[float]) -> Chart:
     chosen = selection(protocol)
     tooltip = accuracy_tooltip(
         "protocol", alt.Tooltip("epsilon:Q", title="ε", format=".4g"),
-        alt.Tooltip("deviation:Q", title="deviation, mean over seeds", format=".4g"), alt.Tooltip("C0:Q"),
+        alt.Tooltip("scaled_deviation:Q", title="deviation, mean over seeds", format=".4g"), alt.Tooltip("C0:Q"),
     )  # fmt: skip
 
     def base(kept: pl.Expr) -> alt.Chart:
