@@ -24,6 +24,11 @@ CERTIFICATES = (
 CELL = "`Cell(measure, version, parameters, seed)` is now `Cell(Measure(name, version), parameters, seed)`"
 FAMILY = "`Family.measure` and `Family.version` are gone, since a family has several measures"
 
+_FIGURES = (
+    "`lazy_figure`, `histogram_figure` and `random_figure` of `gradflip.report` are gone: `gradflip.report.draw` draws "
+    "the figure of any experiment."
+)
+
 DIFFERENCES: dict[str, str] = {
     **{f"gradflip.lazy.{name}": MOVED for name in CERTIFICATES},
     "gradflip.sweep.Cell": CELL,
@@ -31,6 +36,9 @@ DIFFERENCES: dict[str, str] = {
     "gradflip.claims.Claim": "`Claim(kind, column, quantity, value, why, ...)` is now `Claim(statistic, expectation,",
     "gradflip.claims.Finding": "`Finding.found` is now `Finding.interval`",
     "gradflip.claims.judge": "`judge(found, value, tolerance)` is now `Equals(value, tolerance).verdict(interval)`",
+    "gradflip.report.lazy_figure": _FIGURES,
+    "gradflip.report.histogram_figure": _FIGURES,
+    "gradflip.report.random_figure": _FIGURES,
 }
 """A name of 0.1 that is gone or is called in another way, and the words of CHANGELOG.md that say so.
 

@@ -225,6 +225,18 @@ def test_axes_are_logarithmic_with_ticks_inside_explicit_domains(drawn):
                 assert all(low <= tick <= high for tick in channel["axis"]["values"])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_field_that_is_drawn_or_said_in_a_tooltip_is_in_the_data(drawn, name):
+    for panel in figure(drawn, name).panels:
+        spec = panel.to_dict(validate=False)
+        for layer in spec["layer"]:
+            rows = spec["datasets"][layer.get("data", spec.get("data"))["name"]]
+            channels = [c for said in layer["encoding"].values() for c in (said if isinstance(said, list) else [said])]
+            fields = {channel["field"] for channel in channels if "field" in channel}
+            assert fields
+            assert fields <= set(rows[0]), layer["mark"]
+
+
 def test_one_legend_serves_the_three_maps(drawn):
     legends = []
     for panel in figure(drawn, LEFT).panels[:3]:

@@ -31,8 +31,12 @@ def table(C0s=(1.0, 10.0), dims=(100, 784), seeds=2, violations=0):
     return pl.DataFrame(rows)
 
 
+def certified(rows):
+    return certified_figure(EXPERIMENT, rows, pl.DataFrame(), Settings())
+
+
 def test_edges_are_means_over_seeds_and_every_shape_has_two_panels():
-    figure = certified_figure("ball-certified", table())
+    figure = certified(table())
     assert len(figure.panels) == 4
     row = figure.numbers.filter(dim=784, C0=10.0, epsilon=2.0).row(0, named=True)
     assert row["certified_accuracy"] == pytest.approx(1 - 0.11)
@@ -44,18 +48,18 @@ def test_edges_are_means_over_seeds_and_every_shape_has_two_panels():
 
 
 def test_the_caption_says_how_open_the_bracket_is_and_that_nothing_contradicts_it():
-    caption = certified_figure("ball-certified", table(seeds=1)).caption
+    caption = certified(table(seeds=1)).caption
     # at 50 %: proved 0.9 -> 0.4 between 0.2 and 0.4, found 0.7 -> 0.2 likewise: 2^(0.8 - 0.4) = 1.32
     assert "1.32 to 1.32 at 50%" in caption
     assert "No network contradicts a certificate" in caption
     assert "50 test images, 1 seed (means)" in caption
     broken = table(C0s=(1.0,), dims=(100,), seeds=1).with_columns(pl.Series("violations", [0, 0, 3, 0]))
-    assert "3 networks contradict a certificate" in certified_figure("ball-certified", broken).caption
+    assert "3 networks contradict a certificate" in certified(broken).caption
 
 
 def test_a_single_C0_has_no_map_and_cells_meet_half_way():
-    assert len(certified_figure("ball-certified", table(C0s=(10.0,), dims=(100,))).panels) == 1
-    both = certified_figure("ball-certified", table(dims=(100,)))
+    assert len(certified(table(C0s=(10.0,), dims=(100,))).panels) == 1
+    both = certified(table(dims=(100,)))
     cells = both.panels[1].to_dict()
     (data,) = cells["datasets"].values()
     ordered = sorted((cell for cell in data if cell["C0"] == 1), key=lambda cell: cell["bottom"])

@@ -11,7 +11,7 @@ from test_report_figures import folder_with as lazy_folder
 from test_report_figures import table as lazy_table
 
 from gradflip.experiments import EXPERIMENTS, Settings, plan
-from gradflip.report import findings, listings, random_figure, read_table, write_figures, write_report
+from gradflip.report import draw, findings, listings, read_table, write_figures, write_report
 from gradflip.sweep import Cell, CellResult, RunFolder, measure_cell
 from gradflip.theory import limits
 
@@ -66,7 +66,7 @@ def page(folder):
 
 def figure(folder, name):
     table, seen = read_table(folder), read_table(folder, "observations")
-    return random_figure(EXPERIMENTS[name], table, seen, SETTINGS)
+    return draw(EXPERIMENTS[name], table, seen, SETTINGS)
 
 
 def test_every_experiment_has_a_figure_in_every_form(drawn):

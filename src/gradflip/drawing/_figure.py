@@ -1,4 +1,4 @@
-"""A figure: charts beside each other, the numbers behind them, a caption; written in every form a reader may want."""
+"""A figure: charts side by side, the numbers behind them, a caption; saved in every form that readers use."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import polars as pl
 from gradflip._atomic import atomic_write
 from gradflip._errors import FileError
 
-Drawn: TypeAlias = alt.LayerChart | alt.FacetChart
+Chart: TypeAlias = alt.LayerChart | alt.FacetChart
 """A chart of layers, as `alt.layer` is typed to return it."""
-_ABREAST = 3  # panels in a row of the figure's files
+_ABREAST = 3  # panels per row in the saved files
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Figure:
     Attributes:
         name: Of its files, such as `wang2022-fig2`.
         panels: One chart per quantity, for a page that lays them out itself.
-        numbers: What is plotted, one row per point.
+        numbers: The plotted numbers, one row per point.
         caption: What varies, how many draws, which interval, and the fitted constants of the theory curves.
-        curve: The column that its curves are told apart by; a page that filters by it takes curves away.
-        at: What each panel is about, for a page that filters by it; nothing if all are about everything.
-        hint: What a reader can do with the figure on a page.
+        curve: The column that tells its curves apart; a page that filters by it removes curves.
+        at: For each panel the values that a page filters it by; empty if no panel is filtered.
+        hint: How readers interact with the figure on a page.
     """
 
     name: str
-    panels: tuple[Drawn, ...]
+    panels: tuple[Chart, ...]
     numbers: pl.DataFrame
     caption: str
     curve: str = ""
@@ -46,7 +46,7 @@ class Figure:
         """Write PDF, SVG, PNG, Vega-Lite JSON and the plotted numbers as CSV.
 
         Args:
-            folder: Where; it is made if need be.
+            folder: Where; created if it does not exist.
 
         Raises:
             FileError: If a file cannot be written.
@@ -57,11 +57,7 @@ class Figure:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(f"{folder} cannot be made: {error.strerror}.") from error
-        # to_dict checks the whole specification against the schema, which is slow and has nothing new to say here
-        together = alt.hconcat if len(self.panels) <= _ABREAST else partial(alt.concat, columns=_ABREAST)
-        spec = together(*self.panels, spacing=24).configure_view(stroke=None).to_dict(validate=False)
-        if len({json.dumps(domain) for domain in _color_domains(spec)}) > 1:
-            spec["resolve"] = {"scale": {"color": "independent"}}  # or panels would share colours, and one legend
+        spec = self._spec()
         text = json.dumps(spec)
         atomic_write(folder / f"{self.name}.vl.json", json.dumps(spec, indent=1).encode())
         atomic_write(folder / f"{self.name}.svg", vlc.vegalite_to_svg(text).encode())
@@ -69,9 +65,18 @@ class Figure:
         atomic_write(folder / f"{self.name}.pdf", vlc.vegalite_to_pdf(text))
         atomic_write(folder / f"{self.name}.csv", self.numbers.write_csv().encode())
 
+    def _spec(self) -> dict[str, Any]:
+        """All panels as one Vega-Lite specification."""
+        together = alt.hconcat if len(self.panels) <= _ABREAST else partial(alt.concat, columns=_ABREAST)
+        chart = together(*self.panels, spacing=24).configure_view(stroke=None)
+        spec: dict[str, Any] = chart.to_dict(validate=False)  # the check against the schema is slow
+        if len({json.dumps(domain) for domain in _color_domains(spec)}) > 1:
+            spec["resolve"] = {"scale": {"color": "independent"}}  # or panels would share colours, and one legend
+        return spec
+
 
 def _color_domains(spec: Any) -> Iterator[Any]:
-    """What the colours of a specification stand for, wherever in it they are used."""
+    """The domains of all colour encodings of a specification."""
     if isinstance(spec, list):
         for part in spec:
             yield from _color_domains(part)

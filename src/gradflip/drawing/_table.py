@@ -1,4 +1,4 @@
-"""A table of a run as a reader wants it: chosen columns, under headings, in an order."""
+"""A table for readers: chosen columns under headings, values as text."""
 
 from __future__ import annotations
 
@@ -6,24 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
-def number(value: Any) -> str:
-    """Return a number as a reader wants it: three digits, a dash for what does not exist."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, float):
-        return str(value)
-    return f"{value:.3g}"
+from gradflip.drawing._formatters import number
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column that is shown.
+    """A column of a table.
 
     Attributes:
-        name: Of the table.
-        heading: What the page calls it.
-        text: A value as text.
+        name: Its key in the rows.
+        heading: Its heading on a page.
+        text: Formats a value.
         page_only: Whether the command line leaves it out.
     """
 
@@ -34,14 +27,14 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Listing:
-    """Rows of a table, and what of them is shown.
+class Table:
+    """Rows, and how they are shown.
 
     Attributes:
-        title: What the rows are.
-        note: What a reader must know of the columns; formulas stand between dollars.
-        columns: What is shown.
-        rows: One mapping of column to value each.
+        title: Names the rows.
+        note: Explains the columns; formulas stand between dollars.
+        columns: The columns, in order.
+        rows: A mapping of column name to value each.
         held: The columns by which a page filters.
     """
 
@@ -57,11 +50,11 @@ class Listing:
         return [column.name for column in self.columns if not column.page_only]
 
     def values(self) -> list[list[Any]]:
-        """Return those columns, row by row."""
+        """The values of those columns, row by row."""
         return [[row.get(name) for name in self.names] for row in self.rows]
 
     def lines(self) -> list[tuple[Mapping[str, Any], list[str]]]:
-        """Return for each row what it is filtered by, and its cells as text."""
+        """For each row, the values it is filtered by and its cells as text."""
         return [
             (
                 {name: row.get(name) for name in self.held},

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from gradflip.drawing import Listing
+from gradflip.drawing import Table
 from gradflip.experiments import Plan
 
 
@@ -32,4 +32,4 @@ class Chapter:
     rows: Callable[[pl.DataFrame], pl.DataFrame]
     summary: Callable[[pl.DataFrame], dict[str, Any]]
     theory: Callable[[list[pl.DataFrame]], dict[str, Any]]
-    listings: Callable[[Plan, pl.DataFrame], list[Listing]]
+    listings: Callable[[Plan, pl.DataFrame], list[Table]]

@@ -31,10 +31,11 @@ def ball_figure(
     rows = experiment.select(table, settings)
     if not len(rows):
         raise ValueError(f"nothing of {experiment.name} was measured; see the cells that failed for what happened.")
+    seen = experiment.select(observations, settings)
     match experiment.kind:
         case "certified":
-            return certified_figure(experiment.name, rows)
+            return certified_figure(experiment, rows, seen, settings)
         case "lemmas":
-            return lemmas_figure(experiment.name, rows)
+            return lemmas_figure(experiment, rows, seen, settings)
         case "cone":
-            return cone_figure(experiment.name, rows, experiment.select(observations, settings))
+            return cone_figure(experiment, rows, seen, settings)

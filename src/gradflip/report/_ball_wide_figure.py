@@ -13,7 +13,7 @@ import torch
 from gradflip._errors import UsageError
 from gradflip.certificates import Certificate
 from gradflip.certificates._statement import rounded_up
-from gradflip.drawing import Drawn, Figure
+from gradflip.drawing import Chart, Figure
 from gradflip.report._gallery import png
 
 _SIDE = 132  # of an image on the page
@@ -73,7 +73,7 @@ def _in_turn(certificate: Certificate, limit: int) -> list[int]:
     return mixed[:limit]
 
 
-def _drawn(rows: dict[str, np.ndarray], numbers: pl.DataFrame, side: int) -> Drawn:
+def _drawn(rows: dict[str, np.ndarray], numbers: pl.DataFrame, side: int) -> Chart:
     """Images in rows and columns, titles beside and numbers below them."""
     step, count = _SIDE + _GAP, len(numbers)
     width, height = count * step - _GAP, len(rows) * step - _GAP
@@ -94,7 +94,7 @@ def _drawn(rows: dict[str, np.ndarray], numbers: pl.DataFrame, side: int) -> Dra
     images = alt.Chart(pictures).mark_image(width=_SIDE, height=_SIDE).encode(x=x, y=y, url="url:N")
     under = alt.Chart(below).mark_text(fontSize=11).encode(x=x, y=y, text="text:N")
     left = alt.Chart(beside).mark_text(fontSize=12, align="right").encode(x=x, y=y, text="text:N")
-    drawn: Drawn = alt.layer(images, under, left).properties(width=width + _LEFT, height=height + _BELOW)
+    drawn: Chart = alt.layer(images, under, left).properties(width=width + _LEFT, height=height + _BELOW)
     return drawn
 
 

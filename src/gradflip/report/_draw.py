@@ -13,8 +13,8 @@ from gradflip.experiments import (
     RandomExperiment,
     Settings,
 )
-from gradflip.experiments.lazy._against_dim_figure import lazy_figure
-from gradflip.experiments.lazy._histograms_figure import histogram_figure
+from gradflip.experiments.lazy._against_dim_figure import against_dim_figure
+from gradflip.experiments.lazy._histograms_figure import histograms_figure
 from gradflip.report._adversarial_figures import adversarial_figure
 from gradflip.report._ball_figures import ball_figure
 from gradflip.report._random_figures import random_figure
@@ -37,14 +37,14 @@ def draw(experiment: Experiment, table: pl.DataFrame, observations: pl.DataFrame
         TypeError: If the experiment is of no known family.
     """
     match experiment:
-        case LazyExperiment(drawn="histograms"):
-            return histogram_figure(experiment, observations, settings)
         case LazyExperiment():
-            return lazy_figure(experiment, table, settings)
+            own = (experiment.select(table, settings), experiment.select(observations, settings))
+            figure = histograms_figure if experiment.drawn == "histograms" else against_dim_figure
+            return figure(experiment, *own, settings)
         case RandomExperiment():
             return random_figure(experiment, table, observations, settings)
         case AdversarialExperiment():
-            return adversarial_figure(experiment, table, settings)
+            return adversarial_figure(experiment, table, observations, settings)
         case BallExperiment():
             return ball_figure(experiment, table, observations, settings)
     raise TypeError(f"experiment must be of a family of gradflip.experiments, got {type(experiment).__name__}.")

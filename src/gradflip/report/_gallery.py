@@ -1,4 +1,4 @@
-"""Test images beside what flips them, as PNG data that a page carries in itself."""
+"""Test images and the perturbations that flip them, as PNG data embedded in a page."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Exhibit:
     """One image of the gallery.
 
     Attributes:
-        image: Address of the test image, a `data:` URI.
-        perturbation: The same for what is added, grey where nothing is, scaled to be visible.
-        flipped: The same for the sum.
-        scale: By how much the perturbation was multiplied.
+        image: The test image, a `data:` URI.
+        perturbation: The perturbation likewise, scaled to be visible; grey is 0.
+        flipped: Their sum likewise.
+        scale: The factor by which the perturbation is multiplied.
         before: f at the image.
         after: f at the flipped image.
         relative: Norm of the minimal perturbation relative to that of the image.
-        what: Which network and image.
+        what: The network and the image, in words.
     """
 
     image: str
@@ -40,14 +40,14 @@ class Exhibit:
 
 
 def gallery(observations: pl.DataFrame, limit: int = 6) -> list[Exhibit]:
-    """The kept pictures of the largest images, of the first networks that have some.
+    """The pictures of the largest image size that a run kept, in the order of its networks.
 
     Args:
         observations: A row per network and test image.
-        limit: How many pictures.
+        limit: The largest number of pictures.
 
     Returns:
-        Exhibits, from the smallest perturbation to the largest for each network.
+        Exhibits, for each network from the smallest perturbation to the largest.
     """
     if "picture" not in observations.columns:
         return []
@@ -100,7 +100,7 @@ def _exhibit(row: dict[str, object]) -> Exhibit:
 
 
 def _round(scale: float) -> float:
-    """Return the next of 1, 2, 5, 10, ... below."""
+    """The largest of 1, 2, 5, 10, ... that is not above the scale."""
     decade = 10.0 ** math.floor(math.log10(scale))
     return max(step * decade for step in (1, 2, 5) if step * decade <= scale * (1 + 1e-12))
 

@@ -35,10 +35,10 @@ def random_figure(
     seen = experiment.select(observations, settings)
     match experiment.kind:
         case "flip-probability":
-            return flip_probability_figure(experiment.name, rows)
+            return flip_probability_figure(experiment, rows, seen, settings)
         case "any-width":
-            return any_width_figure(experiment.name, rows, seen)
+            return any_width_figure(experiment, rows, seen, settings)
         case "joint-law":
-            return joint_law_figure(experiment.name, rows, seen)
+            return joint_law_figure(experiment, rows, seen, settings)
         case "depth":
-            return depth_figure(experiment.name, rows, seen)
+            return depth_figure(experiment, rows, seen, settings)

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from gradflip._errors import FileError
 from gradflip._version import __version__
 from gradflip.claims import Finding, find
-from gradflip.drawing import Drawn, Figure, Listing, number
+from gradflip.drawing import Chart, Figure, Table, number
 from gradflip.experiments import Experiment, LazyExperiment, Plan, Settings, folder_settings
 from gradflip.experiments._chapter import Chapter
 from gradflip.report._chapters import CHAPTERS
@@ -144,7 +144,7 @@ def findings(run: Plan, table: pl.DataFrame) -> list[tuple[str, str, Finding]]:
     return found
 
 
-def listings(run: Plan, table: pl.DataFrame) -> list[Listing]:
+def listings(run: Plan, table: pl.DataFrame) -> list[Table]:
     """The tables of a run as a reader wants them: one of all trained networks, one per experiment on random ones.
 
     Args:
@@ -314,7 +314,7 @@ def _choices(runs: list[_Run], chapters: list[Chapter]) -> list[dict[str, Any]]:
     return found
 
 
-def _embedded(panel: Drawn) -> Markup:
+def _embedded(panel: Chart) -> Markup:
     """Return a chart as JSON for a script element: no sequence in it can close the element."""
     text = json.dumps(panel.to_dict(validate=False))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

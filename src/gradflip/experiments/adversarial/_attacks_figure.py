@@ -5,18 +5,27 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from gradflip.drawing import COLORS, HINT, THEORY, Drawn, Figure, colored
+from gradflip.drawing import (
+    COLORS,
+    DASHED,
+    HINT,
+    PANEL,
+    Chart,
+    Figure,
+    around,
+    colored,
+    faded,
+    heading,
+    log_x,
+    selection,
+)
 from gradflip.experiments import AdversarialExperiment, Settings
 from gradflip.experiments.adversarial._accuracy import (
-    SIDE,
     accuracy_tooltip,
-    around,
     averages,
     data_words,
-    log_x,
     sample_words,
     shares,
-    titled,
 )
 from gradflip.experiments.adversarial._claims import ATTACK_NAMES
 
@@ -26,13 +35,16 @@ _BY = ["training", "trained_epsilon", "C0", "epsilon"]
 _COLORS = {"robust_one_step": COLORS[1], "robust_ray": COLORS[2], "robust_pgd": COLORS[0]}
 
 
-def attacks_figure(experiment: AdversarialExperiment, rows: pl.DataFrame, settings: Settings) -> Figure:
+def attacks_figure(
+    experiment: AdversarialExperiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+) -> Figure:
     """A panel per training and ball, a curve per attack.
 
     Args:
-        experiment: Which.
-        rows: Its rows, at least one.
-        settings: Those of the run.
+        experiment: The experiment.
+        rows: Its rows.
+        observations: Not drawn.
+        settings: The settings of the run.
 
     Returns:
         A figure.
@@ -51,21 +63,20 @@ def attacks_figure(experiment: AdversarialExperiment, rows: pl.DataFrame, settin
     return Figure(experiment.name, tuple(panels), numbers.drop("curve"), caption, hint=HINT)
 
 
-def _panel(numbers: pl.DataFrame, training: str, epsilon: float | None, C0: float, domain: list[float]) -> Drawn:
+def _panel(numbers: pl.DataFrame, training: str, epsilon: float | None, C0: float, domain: list[float]) -> Chart:
     present = [attack for attack in _COLORS if len(numbers.filter(attack=attack))]
     names = [ATTACK_NAMES[attack] for attack in present]
-    color = colored(names, "", columns=3).scale(domain=names, range=[_COLORS[attack] for attack in present])
+    color = colored(names, "", columns=3, colors=[_COLORS[attack] for attack in present])
     x = log_x("epsilon", "budget ε", domain)
-    chosen = alt.selection_point(name=f"chosen_{training}_{C0:.0f}", fields=["curve"], bind="legend")
+    chosen = selection(f"{training}_{C0:.0f}")
     tooltip = accuracy_tooltip(
         "attack", alt.Tooltip("epsilon:Q", title="ε", format=".4g"),
-        alt.Tooltip("deviation:Q", title="deviation, mean over seeds", format=".4g"),
+        alt.Tooltip("scaled_deviation:Q", title="deviation, mean over seeds", format=".4g"),
     )  # fmt: skip
 
     def base(kept: pl.Expr, opacity: float = 1) -> alt.Chart:
-        faint = alt.when(chosen).then(alt.value(opacity)).otherwise(alt.value(opacity / 10))
-        chart: alt.Chart = alt.Chart(numbers.filter(kept)).encode(x=x, color=color, opacity=faint)
-        return chart
+        chart: alt.Chart = alt.Chart(numbers.filter(kept))
+        return chart.encode(x=x, color=color, opacity=faded(chosen, opacity, opacity / 10))
 
     everything, step, ray = pl.lit(True), pl.col("attack") == "robust_one_step", pl.col("attack") == "robust_ray"
     layers = [
@@ -81,11 +92,11 @@ def _panel(numbers: pl.DataFrame, training: str, epsilon: float | None, C0: floa
     ]
     if epsilon is not None:
         at = alt.Chart(pl.DataFrame({"epsilon": [epsilon]}))
-        layers.insert(0, at.mark_rule(color=THEORY, strokeDash=[6, 4], strokeWidth=1.5).encode(x=x))
+        layers.insert(0, at.mark_rule(**DASHED).encode(x=x))
     how = "trained plainly" if epsilon is None else f"trained against ε = {epsilon:g}"
     right = numbers.select(pl.mean("correct")).item()
-    title = titled(f"{how}, {_ball(C0)}", f"right without an attack: {100 * right:.3g} %")
-    return alt.layer(*layers).properties(**SIDE, title=title)
+    title = heading(f"{how}, {_ball(C0)}", [f"right without an attack: {100 * right:.3g} %"])
+    return alt.layer(*layers).properties(**PANEL, title=title)
 
 
 def _ball(C0: float) -> str:

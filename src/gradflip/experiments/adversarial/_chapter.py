@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from gradflip.drawing import Column, Listing
+from gradflip.drawing import Column, Table, fixed, general, share, yes_no
 from gradflip.experiments import Plan
 from gradflip.experiments._chapter import Chapter
-from gradflip.experiments.adversarial._heat_maps_figure import AXES, Axes, half_lost
+from gradflip.experiments.adversarial._half_lost import AXES, Axes, half_lost
 from gradflip.theory import smallest_covered_dim, width_window
 
 _NETWORK = ["cell", "seed", "training", "C0", "trained_epsilon"]  # a row is one of its budgets
@@ -77,44 +77,28 @@ def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
     return {"dims": dims, "covered": [d for d in dims if not width_window(d).empty], "from": smallest_covered_dim()}
 
 
-def _share(value: Any) -> str:
-    return "–" if value is None else f"{100 * value:.3g} %"
-
-
-def _general(value: Any) -> str:
-    return "–" if value is None else f"{value:g}"
-
-
-def _fixed(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _said(value: Any) -> str:
-    return "–" if value is None else "yes" if value else "no"
-
-
 _COLUMNS = (
     Column("protocol", "protocol"),
     Column("dim", "d"),
     Column("width", "m"),
-    Column("C0", "C0", _general),
+    Column("C0", "C0", general),
     Column("radius", "R", page_only=True),
-    Column("trained_epsilon", "trained ε", _general),
-    Column("epsilon", "ε", _general),
+    Column("trained_epsilon", "trained ε", general),
+    Column("epsilon", "ε", general),
     Column("seed", "seed"),
     Column("stopped_because", "stopped"),
     Column("epochs", "epochs"),
-    Column("converged", "converged", _said),
-    Column("scaled_deviation", "deviation", _fixed),
-    Column("test_error", "test error", _share),
-    Column("robust_one_step", "one step", _share),
-    Column("robust_ray", "ray", _share),
-    Column("robust_pgd", "PGD", _share),
-    Column("flipped_within", "flipped within", _share),
+    Column("converged", "converged", yes_no),
+    Column("scaled_deviation", "deviation", fixed),
+    Column("test_error", "test error", share),
+    Column("robust_one_step", "one step", share),
+    Column("robust_ray", "ray", share),
+    Column("robust_pgd", "PGD", share),
+    Column("flipped_within", "flipped within", share),
 )
 
 
-def _listings(_: Plan, table: pl.DataFrame) -> list[Listing]:
+def _listings(_: Plan, table: pl.DataFrame) -> list[Table]:
     rows = _rows(table)
     if not len(rows):
         return []
@@ -126,7 +110,7 @@ def _listings(_: Plan, table: pl.DataFrame) -> list[Listing]:
         "the pixel box."
     )
     order = ["protocol", "training", "dim", "width", "C0", "trained_epsilon", "epsilon", "seed"]
-    return [Listing("Every network trained adversarially", note, _COLUMNS, rows.sort(order).to_dicts(), held=())]
+    return [Table("Every network trained adversarially", note, _COLUMNS, rows.sort(order).to_dicts(), held=())]
 
 
 ADVERSARIAL_CHAPTER = Chapter(

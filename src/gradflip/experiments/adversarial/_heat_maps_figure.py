@@ -4,134 +4,73 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import altair as alt
 import polars as pl
 
-from gradflip.claims import Interval, contour, exponent
-from gradflip.drawing import HINT, Drawn, Figure, colored, ticks
+from gradflip.drawing import (
+    HINT,
+    PANEL,
+    QUARTERS,
+    Chart,
+    Figure,
+    around,
+    colored,
+    faded,
+    heading,
+    log_scale,
+    log_x,
+    selection,
+    ticks,
+)
 from gradflip.experiments import AdversarialExperiment, Settings
 from gradflip.experiments._lattice import edges
 from gradflip.experiments.adversarial._accuracy import (
-    QUARTERS,
-    SIDE,
     SURVIVING,
     accuracy_tooltip,
-    around,
     averages,
     data_words,
-    log_x,
     sample_words,
     shares,
-    titled,
 )
 from gradflip.experiments.adversarial._claims import ATTACK_NAMES
+from gradflip.experiments.adversarial._half_lost import AXES, Axes, Contour, half_lost
 from gradflip.experiments.adversarial._protocols_figure import protocol_caption, protocol_numbers, protocol_panels
 
 
-@dataclass(frozen=True)
-class Axes:
-    """What a heat map of robust accuracy is drawn over.
-
-    Attributes:
-        over: The column of the horizontal axis.
-        along: The column of the vertical axis.
-        letter: Of the horizontal axis.
-        symbol: Of the vertical axis.
-        over_title: What the horizontal axis is.
-        along_title: What the vertical axis is.
-        scaled: The vertical axis times the root of the horizontal one, in which curves collapse by the theory.
-    """
-
-    over: str
-    along: str
-    letter: str
-    symbol: str
-    over_title: str
-    along_title: str
-    scaled: str
-
-
-AXES = {
-    "dim-budget": Axes("dim", "epsilon", "d", "ε", "input dimension d", "budget ε", "ε √d"),
-    "width-radius": Axes("width", "radius", "m", "R", "width m", "radius of the ball R = C0/√m", "C0 = R √m"),
-}
-
-
-@dataclass(frozen=True)
-class Contour:
-    """Where one half of the test images survives an attack.
-
-    Attributes:
-        places: At each place of the horizontal axis one of the vertical axis per seed.
-        found: The exponent; `None` of fewer than two places.
-        constant: The c of c / sqrt of the horizontal axis that is closest on the log scale; `None` if there is none.
-    """
-
-    places: Mapping[float, Sequence[float]]
-    found: Interval | None
-    constant: float | None
-
-
-def half_lost(rows: pl.DataFrame, axes: Axes, attack: str) -> Contour:
-    """The 50 % contour of an attack, its exponent and the constant of the theory.
-
-    Args:
-        rows: Of one protocol.
-        axes: What they are drawn over.
-        attack: The column of the accuracy.
-
-    Returns:
-        A contour; it may have no point.
-    """
-    kept = rows.filter(pl.col(attack).is_not_null())
-    places = contour(kept, column=attack, along=axes.along, over=axes.over)
-    if len(places) < 2:
-        return Contour(places, None, None)
-    logs = [math.log(sum(own) / len(own) * math.sqrt(x)) for x, own in places.items()]
-    return Contour(places, exponent(places), math.exp(sum(logs) / len(logs)))
-
-
-def heat_maps(
-    experiment: AdversarialExperiment, rows: pl.DataFrame, compared: pl.DataFrame, settings: Settings
+def heat_maps_figure(
+    experiment: AdversarialExperiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
     """A heat map per attack, the curves of one of them, and the slice on which protocols are compared.
 
     Args:
-        experiment: Which.
-        rows: Its rows over its axes, at least one.
-        compared: Its rows of the slice; none if nothing is compared.
-        settings: Those of the run.
+        experiment: The experiment.
+        rows: Its rows: those over its axes, at least one, and those of the slice if protocols are compared.
+        observations: Not drawn.
+        settings: The settings of the run.
 
     Returns:
         A figure.
     """
     axes = AXES[experiment.drawn]
-    cells = pl.concat([averages(rows, _by(axes), attack) for attack in ATTACK_NAMES]).with_columns(
-        pl.lit("cell").alias("what")
-    )
+    slices = protocol_numbers(experiment.compared(rows, settings))
+    rows = experiment.select(rows, settings)
+    cells = pl.concat([averages(rows, _by(axes), attack) for attack in ATTACK_NAMES])
     planned = _planned(experiment, axes, settings)
-    cells = _with_edges(cells, planned, axes)
+    cells = _with_edges(cells.with_columns(pl.lit("cell").alias("what")), planned, axes)
     contours = {attack: half_lost(rows, axes, attack) for attack in ATTACK_NAMES}
-    domains = _domains(cells)
     drawn = [attack for attack in ATTACK_NAMES if len(cells.filter(attack=attack))]
-    panels = [
+    domains = _domains(cells)
+    panels: list[Chart] = [
         _heat_map(cells.filter(attack=attack), axes, contours[attack], domains, attack, legend=attack == drawn[0])
         for attack in drawn
     ]
-    panels.append(_curves(cells.filter(attack="robust_pgd"), axes))
-    slices = protocol_numbers(compared)
-    panels += protocol_panels(slices)
-    numbers = [cells.drop("left", "right", "bottom", "top"), _contour_numbers(contours, axes), slices]
-    caption = " ".join([
-        _caption(experiment, rows, axes, contours, planned, drawn, settings),
-        *protocol_caption(slices),
-    ])
-    return Figure(
-        experiment.name, tuple(panels), pl.concat(numbers, how="diagonal_relaxed").select("what", pl.exclude("what")),
-        caption, hint=HINT,
-    )  # fmt: skip
+    panels += [_curves(cells.filter(attack="robust_pgd"), axes), *protocol_panels(slices)]
+    parts = [cells.drop("left", "right", "bottom", "top"), _contour_numbers(contours, axes), slices]
+    numbers = pl.concat(parts, how="diagonal_relaxed").select("what", pl.exclude("what"))
+    caption = _caption(rows, axes, contours, planned, drawn, settings)
+    caption = " ".join([caption, *protocol_caption(slices)])
+    return Figure(experiment.name, tuple(panels), numbers, caption, hint=HINT)
 
 
 def _by(axes: Axes) -> list[str]:
@@ -139,15 +78,15 @@ def _by(axes: Axes) -> list[str]:
 
 
 def _planned(experiment: AdversarialExperiment, axes: Axes, settings: Settings) -> dict[float, list[float]]:
-    """What the preset trains: places of the vertical axis by places of the horizontal one."""
-    found: dict[float, set[float]] = {}
+    """The cells of the preset: places of the vertical axis by places of the horizontal one."""
+    places: dict[float, set[float]] = {}
     for t in experiment.grids[settings.preset].trainings:
         x = t.size**2 if axes.over == "dim" else t.width
         for epsilon, C0 in t.runs:
             y = epsilon if axes.along == "epsilon" else C0 / math.sqrt(t.width)
             if y is not None:
-                found.setdefault(float(x), set()).add(y)
-    return {x: sorted(found[x]) for x in sorted(found)}
+                places.setdefault(float(x), set()).add(y)
+    return {x: sorted(places[x]) for x in sorted(places)}
 
 
 def _with_edges(cells: pl.DataFrame, planned: Mapping[float, Sequence[float]], axes: Axes) -> pl.DataFrame:
@@ -174,8 +113,8 @@ def _contour_numbers(contours: Mapping[str, Contour], axes: Axes) -> pl.DataFram
     schema |= {"robust": pl.Float64, "seeds": pl.Int64, "lowest": pl.Float64, "highest": pl.Float64}
     lines = [
         ("contour", attack, int(x), sum(own) / len(own), 0.5, len(own), min(own), max(own))
-        for attack, found in contours.items()
-        for x, own in found.places.items()
+        for attack, contour in contours.items()
+        for x, own in contour.places.items()
     ]
     return pl.DataFrame(lines, schema=schema, orient="row")
 
@@ -183,107 +122,116 @@ def _contour_numbers(contours: Mapping[str, Contour], axes: Axes) -> pl.DataFram
 def _heat_map(
     cells: pl.DataFrame,
     axes: Axes,
-    found: Contour,
+    contour: Contour,
     domains: tuple[list[float], list[float]],
     attack: str,
     *,
     legend: bool,
-) -> Drawn:
+) -> Chart:
     x_domain, y_domain = domains
     values = sorted(set(cells[axes.over].to_list()))
-    y_scale = alt.Scale(type="log", domain=y_domain, nice=False)
-    y_axis = alt.Axis(values=ticks(y_domain), format="~g", grid=False)
 
     def x(column: str) -> alt.X:
         return log_x(column, axes.over_title, x_domain, values)
 
     def y(column: str) -> alt.Y:
-        return alt.Y(f"{column}:Q", title=axes.along_title, scale=y_scale, axis=y_axis)
+        axis = alt.Axis(values=ticks(y_domain), format="~g", grid=False)
+        return alt.Y(f"{column}:Q", title=axes.along_title, scale=log_scale(y_domain), axis=axis)
 
+    # a thin line around each: the darkest colour would be lost on a dark page, the lightest on paper
+    rectangles = alt.Chart(cells).mark_rect(stroke="#7a7a7a", strokeWidth=0.6).encode(
+        x=x("left"), x2="right:Q", y=y("bottom"), y2="top:Q", color=_brightness(legend=legend),
+        tooltip=_cell_tooltip(axes, with_C0="C0" in cells.columns),
+    )  # fmt: skip
+    layers: list[alt.Chart] = [rectangles]
+    if contour.constant is not None:
+        ends = pl.DataFrame({"x": x_domain, "y": [contour.constant / math.sqrt(end) for end in x_domain]})
+        layers += _theory(alt.Chart(ends).encode(x=x("x"), y=y("y")))
+    if contour.places:
+        points = alt.Chart(_contour_numbers({attack: contour}, axes)).encode(x=x(axes.over))
+        layers += _contour_marks(points, y(axes.along), y("lowest"), axes)
+    title = heading(ATTACK_NAMES[attack], _words(contour, axes))
+    return alt.layer(*layers).properties(**PANEL, title=title)
+
+
+def _brightness(*, legend: bool) -> alt.Color:
+    """The colour of a cell, its robust accuracy."""
     bar = alt.Legend(orient="bottom", titleAnchor="start", titleLimit=260, gradientLength=220, gradientThickness=9,
                      format=".2~f", values=QUARTERS)  # fmt: skip
     color = alt.Color("robust:Q", title=SURVIVING, legend=bar if legend else None)
-    color = color.scale(scheme="viridis", domain=[0, 1])
-    tooltip = [
+    return color.scale(scheme="viridis", domain=[0, 1])
+
+
+def _cell_tooltip(axes: Axes, *, with_C0: bool) -> list[alt.Tooltip]:
+    return [
         alt.Tooltip(f"{axes.over}:Q", title=axes.letter),
         alt.Tooltip(f"{axes.along}:Q", title=axes.symbol, format=".4g"),
-        *([alt.Tooltip("C0:Q", format=".4g")] if "C0" in cells.columns else []),
-        alt.Tooltip("robust:Q", format=".1%", title="still right, mean over seeds"),
-        alt.Tooltip("std:Q", format=".2%", title="standard deviation"),
-        alt.Tooltip("correct:Q", format=".1%", title="right without an attack"),
+        *([alt.Tooltip("C0:Q", format=".4g")] if with_C0 else []),
+        *accuracy_tooltip("")[1:],
+    ]
+
+
+def _theory(curve: alt.Chart) -> list[alt.Chart]:
+    """The law of the theorem, dashed on a dark line so that it stands out from every colour."""
+    return [
+        curve.mark_line(color="black", strokeWidth=4, opacity=0.55, clip=True),
+        curve.mark_line(color="#ff7f2a", strokeWidth=2, strokeDash=[6, 4], clip=True),
+    ]
+
+
+def _contour_marks(points: alt.Chart, mean: alt.Y, lowest: alt.Y, axes: Axes) -> list[alt.Chart]:
+    """The contour in white on black: a line through the means, a bar over the seeds at each."""
+    tooltip = [
+        alt.Tooltip(f"{axes.over}:Q", title=axes.letter),
+        alt.Tooltip(f"{axes.along}:Q", title=f"{axes.symbol} at 50 %, mean over seeds", format=".4g"),
+        alt.Tooltip("lowest:Q", title="lowest seed", format=".4g"),
+        alt.Tooltip("highest:Q", title="highest seed", format=".4g"),
         alt.Tooltip("seeds:Q", title="seeds"),
     ]
-    layers: list[alt.Chart] = [
-        # a thin line around each: the darkest colour would be lost on a dark page, the lightest on paper
-        alt.Chart(cells).mark_rect(stroke="#7a7a7a", strokeWidth=0.6).encode(
-            x=x("left"), x2="right:Q", y=y("bottom"), y2="top:Q", color=color, tooltip=tooltip
-        )
-    ]  # fmt: skip
-    if found.constant is not None:
-        curve = pl.DataFrame({"x": x_domain, "y": [found.constant / math.sqrt(end) for end in x_domain]})
-        theory = alt.Chart(curve).encode(x=x("x"), y=y("y"))
-        layers += [
-            theory.mark_line(color="black", strokeWidth=4, opacity=0.55, clip=True),
-            theory.mark_line(color="#ff7f2a", strokeWidth=2, strokeDash=[6, 4], clip=True),
-        ]
-    if found.places:
-        points = alt.Chart(_contour_numbers({attack: found}, axes)).encode(x=x(axes.over))
-        at, low = y(axes.along), y("lowest")
-        said = [
-            alt.Tooltip(f"{axes.over}:Q", title=axes.letter),
-            alt.Tooltip(f"{axes.along}:Q", title=f"{axes.symbol} at 50 %, mean over seeds", format=".4g"),
-            alt.Tooltip("lowest:Q", title="lowest seed", format=".4g"),
-            alt.Tooltip("highest:Q", title="highest seed", format=".4g"),
-            alt.Tooltip("seeds:Q", title="seeds"),
-        ]
-        layers += [
-            points.mark_line(color="black", strokeWidth=3.5).encode(y=at),
-            points.mark_rule(color="black", strokeWidth=4).encode(y=low, y2="highest:Q"),
-            points.mark_line(color="white", strokeWidth=1.5).encode(y=at),
-            points.mark_rule(color="white", strokeWidth=2).encode(y=low, y2="highest:Q"),
-            points.mark_point(filled=True, color="white", stroke="black", strokeWidth=1, size=44, opacity=1).encode(
-                y=at, tooltip=said
-            ),
-        ]
-    return alt.layer(*layers).properties(**SIDE, title=titled(ATTACK_NAMES[attack], *_words(found, axes)))
+    return [
+        points.mark_line(color="black", strokeWidth=3.5).encode(y=mean),
+        points.mark_rule(color="black", strokeWidth=4).encode(y=lowest, y2="highest:Q"),
+        points.mark_line(color="white", strokeWidth=1.5).encode(y=mean),
+        points.mark_rule(color="white", strokeWidth=2).encode(y=lowest, y2="highest:Q"),
+        points.mark_point(filled=True, color="white", stroke="black", strokeWidth=1, size=44, opacity=1).encode(
+            y=mean, tooltip=tooltip
+        ),
+    ]
 
 
-def _words(found: Contour, axes: Axes) -> list[str]:
-    """What the lines under the title of a heat map say of its contour."""
-    if found.found is None:
-        count = len(found.places)
-        where = f"at one {axes.letter} only" if count else f"at no {axes.letter}"
+def _words(contour: Contour, axes: Axes) -> list[str]:
+    """The lines under the title of a heat map: its exponent and the constant of the dashed line."""
+    interval = contour.exponent
+    if interval is None:
+        where = f"at one {axes.letter} only" if contour.places else f"at no {axes.letter}"
         return [f"crosses 50 % for every seed {where}:", "no curve is fitted"]
-    number = f"50 %: {axes.symbol} ~ {axes.letter}^{found.found.estimate:.3f}"
-    interval = f" ({found.found.low:.3f}, {found.found.high:.3f})" if math.isfinite(found.found.low) else ", one seed"
-    return [(number + interval).replace("-", "−"), f"dashed: c / √{axes.letter}, c = {found.constant:.3g}"]
+    number = f"50 %: {axes.symbol} ~ {axes.letter}^{interval.estimate:.3f}"
+    ends = f" ({interval.low:.3f}, {interval.high:.3f})" if math.isfinite(interval.low) else ", one seed"
+    return [(number + ends).replace("-", "−"), f"dashed: c / √{axes.letter}, c = {contour.constant:.3g}"]
 
 
-def _curves(cells: pl.DataFrame, axes: Axes) -> Drawn:
-    """Robust accuracy against the axis in which the curves of the theory are one."""
+def _curves(cells: pl.DataFrame, axes: Axes) -> Chart:
+    """Robust accuracy against the axis in which the curves collapse by the theory."""
     scaled = pl.col("C0") if axes.along == "radius" else pl.col(axes.along) * pl.col(axes.over).sqrt()
     drawn = cells.with_columns(pl.col(axes.over).cast(pl.String).alias("curve"), scaled.alias("scaled"))
     names = [str(value) for value in sorted(set(cells[axes.over].to_list()))]
     color = colored(names, axes.over_title, len(names) if len(names) < 5 else -(-len(names) // 2))
-    x = log_x("scaled", axes.scaled, around(drawn["scaled"].to_list()))
-    chosen = alt.selection_point(name=f"chosen_{axes.over}", fields=["curve"], bind="legend")
-    opacity = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
-    base = alt.Chart(drawn).encode(x=x, color=color, opacity=opacity)
+    x = log_x("scaled", axes.scaled, around(drawn["scaled"]))
+    chosen = selection(axes.over)
+    base = alt.Chart(drawn).encode(x=x, color=color, opacity=faded(chosen))
     tooltip = accuracy_tooltip(
         axes.letter,
         alt.Tooltip(f"{axes.along}:Q", title=axes.symbol, format=".4g"),
         alt.Tooltip("scaled:Q", title=axes.scaled, format=".4g"),
     )
-    faint = alt.when(chosen).then(alt.value(0.15)).otherwise(alt.value(0.02))
-    band = alt.Chart(drawn).mark_area().encode(x=x, color=color, opacity=faint, y=shares("low"), y2="high:Q")
+    band = base.mark_area().encode(y=shares("low"), y2="high:Q", opacity=faded(chosen, 0.15, 0.02))
     line = base.mark_line(strokeWidth=2).encode(y=shares("robust"))
     points = base.mark_point(filled=True, size=36).encode(y=shares("robust"), tooltip=tooltip).add_params(chosen)
-    title = titled(f"PGD against {axes.scaled}", "by the theory one curve", "bands: one standard deviation over seeds")
-    return alt.layer(band, line, points).properties(**SIDE, title=title)
+    about = ["by the theory one curve", "bands: one standard deviation over seeds"]
+    return alt.layer(band, line, points).properties(**PANEL, title=heading(f"PGD against {axes.scaled}", about))
 
 
 def _caption(
-    experiment: AdversarialExperiment,
     rows: pl.DataFrame,
     axes: Axes,
     contours: Mapping[str, Contour],
@@ -291,7 +239,7 @@ def _caption(
     drawn: Sequence[str],
     settings: Settings,
 ) -> str:
-    """What varies, how many seeds and images, which interval, and where there is nothing to see."""
+    """What varies, how many seeds and images, which interval, where cells are missing."""
     first = rows.row(0, named=True)
     held = f"C0 = {first['C0']:g} and m = {first['width']:,}" if axes.over == "dim" else f"d = {first['dim']}"
     held += f" and ε = {first['epsilon']:g}" if axes.along == "radius" else ""
@@ -321,10 +269,10 @@ def _contour_words(
 def _missing(
     contours: Mapping[str, Contour], planned: Mapping[float, Sequence[float]], axes: Axes, drawn: Sequence[str]
 ) -> str:
-    """Where an attack has no point of its contour."""
-    found = []
+    """The places at which an attack has no point of its contour."""
+    gaps = []
     for attack in drawn:
         without = [f"{x:g}" for x in planned if x not in contours[attack].places]
         if without:
-            found.append(f"{ATTACK_NAMES[attack]}: not at {axes.letter} = {', '.join(without)}")
-    return f" ({'; '.join(found)})" if found else ""
+            gaps.append(f"{ATTACK_NAMES[attack]}: not at {axes.letter} = {', '.join(without)}")
+    return f" ({'; '.join(gaps)})" if gaps else ""

@@ -1,27 +1,28 @@
-"""The slice of Figure 4 on which protocols are compared: what the pixel box, the stop rule, the projection each do."""
+"""The slice of Figure 4 that compares protocols: the effect of the pixel box, the stop rule, the projection."""
 
 from __future__ import annotations
 
 import altair as alt
 import polars as pl
 
-from gradflip.drawing import COLORS, THEORY, Drawn, colored
-from gradflip.experiments import WAYS
-from gradflip.experiments.adversarial._accuracy import (
-    OUTSIDE,
-    SIDE,
-    accuracy_tooltip,
+from gradflip.drawing import (
+    COLORS,
+    PANEL,
+    THEORY,
+    Chart,
     around,
-    averages,
+    colored,
+    counted,
+    faded,
+    heading,
     log_x,
-    shares,
-    titled,
+    selection,
 )
+from gradflip.experiments import WAYS
+from gradflip.experiments.adversarial._accuracy import OUTSIDE, accuracy_tooltip, averages, shares
 
 _PROTOCOLS = ("text", "published")
 _COLORS = (THEORY, *COLORS[:3])  # a protocol as it is, then without pixel box, stop rule, projection of its own
-
-
 _APART = 1.02  # curves that coincide are drawn beside each other
 
 
@@ -42,7 +43,7 @@ def protocol_numbers(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def protocol_panels(numbers: pl.DataFrame) -> list[Drawn]:
+def protocol_panels(numbers: pl.DataFrame) -> list[Chart]:
     """A panel per protocol: it, and it with one of the three effects taken from the other.
 
     Args:
@@ -58,21 +59,20 @@ def protocol_panels(numbers: pl.DataFrame) -> list[Drawn]:
     return [_panel(part, name, domain) for name, part in parts.items() if len(part)]
 
 
-def _panel(numbers: pl.DataFrame, protocol: str, domain: list[float]) -> Drawn:
+def _panel(numbers: pl.DataFrame, protocol: str, domain: list[float]) -> Chart:
     names = [name for name in WAYS if name.startswith(protocol)]
     apart = pl.col("protocol").replace_strict({name: _APART ** (k - 1.5) for k, name in enumerate(names)})
     drawn = numbers.with_columns(pl.col("protocol").alias("curve"), (pl.col("epsilon") * apart).alias("place"))
-    color = colored(names, "", columns=2).scale(domain=names, range=list(_COLORS))
+    color = colored(names, "", columns=2, colors=_COLORS)
     x = log_x("place", "budget ε", domain)
-    chosen = alt.selection_point(name=f"chosen_{protocol}", fields=["curve"], bind="legend")
-    opacity = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
+    chosen = selection(protocol)
     tooltip = accuracy_tooltip(
         "protocol", alt.Tooltip("epsilon:Q", title="ε", format=".4g"),
-        alt.Tooltip("deviation:Q", title="deviation, mean over seeds", format=".4g"), alt.Tooltip("C0:Q"),
+        alt.Tooltip("scaled_deviation:Q", title="deviation, mean over seeds", format=".4g"), alt.Tooltip("C0:Q"),
     )  # fmt: skip
 
     def base(kept: pl.Expr) -> alt.Chart:
-        chart: alt.Chart = alt.Chart(drawn.filter(kept)).encode(x=x, color=color, opacity=opacity)
+        chart: alt.Chart = alt.Chart(drawn.filter(kept)).encode(x=x, color=color, opacity=faded(chosen))
         return chart
 
     own, everything = pl.col("curve") == protocol, pl.lit(True)
@@ -84,12 +84,11 @@ def _panel(numbers: pl.DataFrame, protocol: str, domain: list[float]) -> Drawn:
     inside = base(~pl.col("outside")).mark_point(filled=True, size=40).encode(y=y, tooltip=tooltip)
     outside = base(pl.col("outside")).mark_point(filled=False, size=40, strokeWidth=1.8).encode(y=y, tooltip=tooltip)
     dim = numbers["dim"][0]
-    title = titled(
+    title = heading(
         f"“{protocol}” and what makes it, d = {dim}",
-        "PGD; dashed: one of three effects at a time",
-        "taken from the other protocol",
+        ["PGD; dashed: one of three effects at a time", "taken from the other protocol"],
     )
-    return alt.layer(bars, solid, dashed, inside.add_params(chosen), outside).properties(**SIDE, title=title)
+    return alt.layer(bars, solid, dashed, inside.add_params(chosen), outside).properties(**PANEL, title=title)
 
 
 def protocol_caption(numbers: pl.DataFrame) -> list[str]:
@@ -106,7 +105,7 @@ def protocol_caption(numbers: pl.DataFrame) -> list[str]:
     seeds, outside = numbers.select(pl.max("seeds"), pl.sum("outside")).row(0)
     return [
         f"Last panels: the slice d = {numbers['dim'][0]}, each network under PGD within the box it was trained in, "
-        f"mean over {seeds} seed{'s' if seeds != 1 else ''}, bars one standard deviation; points of one budget stand "
+        f"mean over {counted(seeds, 'seed')}, bars one standard deviation; points of one budget stand "
         "side by side. Grey and solid: the protocol as it is; dashed: with the pixel box [0, 1], the stop rule, or the "
         "time of the projection (after every step, or once an epoch after the network that is returned) of the other "
         "protocol. The published scripts differ in more: biases, images shrunk without antialiasing, examples attacked "

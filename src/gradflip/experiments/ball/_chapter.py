@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from gradflip.drawing import Column, Listing
+from gradflip.drawing import Column, Table, general, share, size, tiny
 from gradflip.experiments import CHOSEN, FIXED, INDEPENDENT, BallExperiment, Plan
 from gradflip.experiments._chapter import Chapter
 from gradflip.theory import smallest_covered_dim, width_window
@@ -88,34 +88,18 @@ def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
     return {"kinds": kinds, "dims": dims, "covered": covered, "from": smallest_covered_dim()}
 
 
-def _size(value: Any) -> str:
-    return "–" if value is None else f"{value:,}"
-
-
-def _general(value: Any) -> str:
-    return "–" if value is None else f"{value:g}"
-
-
-def _share(value: Any) -> str:
-    return "–" if value is None else f"{100 * value:.3g} %"
-
-
-def _tiny(value: Any) -> str:
-    return "–" if value is None else f"{value:.0e}"
-
-
 _STARTS = (
-    Column("dim", "d", _size),
-    Column("width", "m", _size),
+    Column("dim", "d", size),
+    Column("width", "m", size),
     Column("seed", "seed"),
     Column("value0", "f, root mean square"),
     Column("gradient0", "|∇f|"),
     Column("difference0", "change of ∇f"),
 )
 _BALLS = (
-    Column("dim", "d", _size),
-    Column("width", "m", _size),
-    Column("C0", "C0", _general),
+    Column("dim", "d", size),
+    Column("width", "m", size),
+    Column("C0", "C0", general),
     Column("seed", "seed"),
     Column("rise", "sup |f| - |f(W0)|"),
     Column("rise_share", "most, by C0"),
@@ -125,46 +109,46 @@ _BALLS = (
     Column("drop", "drop of |∇f|"),
 )
 _TRAINED = (
-    Column("dim", "d", _size),
-    Column("width", "m", _size),
-    Column("C0", "C0", _general),
+    Column("dim", "d", size),
+    Column("width", "m", size),
+    Column("C0", "C0", general),
     Column("seed", "seed"),
     Column("stopped_because", "stopped"),
-    Column("steps", "steps", _size),
+    Column("steps", "steps", size),
     Column("scaled_deviation", "deviation"),
-    Column("test_error", "test error", _share),
+    Column("test_error", "test error", share),
     Column("gradient_start", "|∇f(W0)|"),
     Column("gradient", "|∇f|"),
     Column("difference", "change of ∇f"),
 )
 _SLABS = (
     Column("line", "at"),
-    Column("dim", "d", _size),
-    Column("width", "m", _size),
-    Column("C0", "C0", _general),
-    Column("constant", "|δ| √d", _general),
-    Column("gamma", "γ", _general),
-    Column("draws", "draws", _size),
+    Column("dim", "d", size),
+    Column("width", "m", size),
+    Column("C0", "C0", general),
+    Column("constant", "|δ| √d", general),
+    Column("gamma", "γ", general),
+    Column("draws", "draws", size),
     Column("neurons", "neurons, mean"),
     Column("bound", "bound"),
-    Column("violations", "above it", _size),
+    Column("violations", "above it", size),
     Column("probability", "exact probability"),
 )
 _CONE = (
-    Column("steps", "steps", _size),
-    Column("scale", "c", _general),
+    Column("steps", "steps", size),
+    Column("scale", "c", general),
     Column("seed", "seed"),
     Column("scaled_deviation", "deviation of c W"),
     Column("in_ball", "in the ball"),
     Column("cone_deviation", "distance of the ray"),
     Column("in_cone", "in the cone"),
-    Column("test_error", "test error", _share),
+    Column("test_error", "test error", share),
     Column("gradient_norm", "|g|"),
     Column("step", "s*"),
     Column("perturbation", "s*|g|"),
     Column("relative", "ρ"),
-    Column("step_off", "c s* off by", _tiny),
-    Column("relative_off", "ρ off by", _tiny),
+    Column("step_off", "c s* off by", tiny),
+    Column("relative_off", "ρ off by", tiny),
 )
 _LEMMAS = (
     (
@@ -189,7 +173,7 @@ _LEMMAS = (
 )  # fmt: skip
 
 
-def _listings(plan: Plan, table: pl.DataFrame) -> list[Listing]:
+def _listings(plan: Plan, table: pl.DataFrame) -> list[Table]:
     found = []
     for experiment in plan.experiments:
         if not isinstance(experiment, BallExperiment) or not len(table):
@@ -209,11 +193,11 @@ def _listings(plan: Plan, table: pl.DataFrame) -> list[Listing]:
     return found
 
 
-def _listing(title: str, note: str, columns: tuple[Column, ...], rows: pl.DataFrame) -> list[Listing]:
+def _listing(title: str, note: str, columns: tuple[Column, ...], rows: pl.DataFrame) -> list[Table]:
     """Its rows, each once: rows of the table are repeated for each line that they lie on."""
     names = [column.name for column in columns if column.name in rows.columns]
     own = rows.select(names).unique(maintain_order=True).to_dicts() if len(rows) else []
-    return [Listing(title, note, columns, own, held=())] if own else []
+    return [Table(title, note, columns, own, held=())] if own else []
 
 
 BALL_CHAPTER = Chapter(

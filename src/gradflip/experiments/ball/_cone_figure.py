@@ -1,53 +1,75 @@
-"""Figure 1: the ball and its cone in a plane, the iterates of a training, and what is the same along a ray."""
+"""Figure 1: the ball and its cone in a plane, the iterates of a training, the invariants along a ray."""
 
 from __future__ import annotations
 
 import altair as alt
 import polars as pl
 
-from gradflip.drawing import COLORS, HINT, THEORY, Drawn, Figure, heading, log_axis, powers, ticks
-from gradflip.experiments import IN_BALL, IN_CONE, OUTSIDE
+from gradflip.drawing import (
+    COLORS,
+    HINT,
+    PANEL,
+    THEORY,
+    Chart,
+    Figure,
+    colored,
+    extent,
+    faded,
+    heading,
+    linear_x,
+    linear_y,
+    log_y,
+    power_x,
+    selection,
+    ticks,
+)
+from gradflip.experiments import IN_BALL, IN_CONE, OUTSIDE, Experiment, Settings
 
 _WHERE = {IN_BALL: COLORS[0], IN_CONE: COLORS[2], OUTSIDE: COLORS[1]}
 _QUANTITIES = {"gradient_norm": "|g|", "step": "s*", "perturbation": "s*|g|"}
 _MULTIPLES = (0.25, 0.5, 0.75, 1.25, 1.5)  # of the last iterate in the ball: in the cone, far from the ball
 _END = 1.6  # of W0: how far the cone is drawn
+_LEGEND = alt.Legend(orient="bottom", columns=3, symbolType="circle", symbolOpacity=1)
 
 
-def cone_figure(name: str, rows: pl.DataFrame, observations: pl.DataFrame) -> Figure:
+def cone_figure(experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings) -> Figure:
     """The plane from the origin on, the ball enlarged, and the invariants along the ray of the last iterate.
 
     Args:
-        name: Of the experiment.
-        rows: Of the measure `_ball_cone`, at least one.
-        observations: Of it.
+        experiment: The experiment.
+        rows: Its rows, at least one.
+        observations: The outline of the ball and the iterates, for each seed.
+        settings: The settings of the run.
 
     Returns:
         A figure; the picture is that of the first seed.
     """
-    seed = int(rows["seed"].min())  # type: ignore[arg-type]
-    seen = observations.filter(pl.col("seed") == seed)
-    ball = seen.filter(pl.col("what") == "ball").sort("place").select("what", "place", "along", "across")
-    iterates = _located(seen.filter(pl.col("what") == "iterate").sort("steps"))
-    multiples = _multiples(iterates)
-    steepest = max(abs(t) / s for s, t in ball.select("along", "across").iter_rows())
-    lowest = min(t / s for s, t in ball.select("along", "across").iter_rows())
-    highest = max(t / s for s, t in ball.select("along", "across").iter_rows())
-    corners = [("cone", 0, 0.0, 0.0), ("cone", 1, _END, lowest * _END), ("cone", 2, _END, highest * _END)]
-    wedge = pl.DataFrame(corners, schema=ball.schema, orient="row")
-    tallest = 1.15 * max(steepest * _END, *map(abs, iterates["across"].to_list()))
-    C0 = float(rows["C0"][0])
-    near = _near(ball, wedge, iterates)
+    seed = int(extent(rows["seed"])[0])
+    own = observations.filter(pl.col("seed") == seed)
+    ball = own.filter(pl.col("what") == "ball").sort("place").select("what", "place", "along", "across")
+    iterates = _located(own.filter(pl.col("what") == "iterate").sort("steps"))
+    multiples, wedge = _multiples(iterates), _wedge(ball)
+    tallest = 1.15 * max(abs(end) for end in extent([*wedge["across"], *iterates["across"]]))
     panels = (
         _plane(
-            "whole", (wedge, ball), (iterates, multiples), [0.0, _END], [-tallest, tallest],
+            "whole", (wedge, ball), (iterates, multiples), ([0.0, _END], [-tallest, tallest]),
             heading("the plane through 0, W0 and the last iterate", "dark: the ball; light: its cone"),
         ),
-        _plane("near", (wedge, ball), (iterates,), *near, heading("the same near W0", f"C0 = {C0:g}")),
+        _plane(
+            "near", (wedge, ball), (iterates,), _near(ball, iterates),
+            heading("the same near W0", f"C0 = {float(rows['C0'][0]):g}"),
+        ),
         _invariants(rows),
     )  # fmt: skip
     numbers = pl.concat([wedge, ball, iterates, multiples], how="diagonal_relaxed")
-    return Figure(name, panels, numbers, _caption(rows, iterates, seed), hint=HINT)
+    return Figure(experiment.name, panels, numbers, _caption(rows, iterates, seed), hint=HINT)
+
+
+def _wedge(ball: pl.DataFrame) -> pl.DataFrame:
+    """The section of the cone, from the origin to `_END`."""
+    slopes = [t / s for s, t in ball.select("along", "across").iter_rows()]
+    corners = [("cone", 0, 0.0, 0.0), ("cone", 1, _END, min(slopes) * _END), ("cone", 2, _END, max(slopes) * _END)]
+    return pl.DataFrame(corners, schema=ball.schema, orient="row")
 
 
 def _located(iterates: pl.DataFrame) -> pl.DataFrame:
@@ -74,11 +96,10 @@ def _multiples(iterates: pl.DataFrame) -> pl.DataFrame:
     ])  # fmt: skip
 
 
-def _near(ball: pl.DataFrame, wedge: pl.DataFrame, iterates: pl.DataFrame) -> tuple[list[float], list[float]]:
+def _near(ball: pl.DataFrame, iterates: pl.DataFrame) -> tuple[list[float], list[float]]:
     """Ranges that hold the ball and the iterates, with some of the cone beside it."""
     wide = 1.6 * max(abs(s - 1) for s in ball["along"].to_list())
-    heights = [*ball["across"].to_list(), *iterates["across"].to_list()]
-    low, high = min(heights), max(heights)
+    low, high = extent([*ball["across"], *iterates["across"]])
     margin = 0.08 * (high - low)
     return [1 - wide, 1 + wide], [low - margin, high + margin]
 
@@ -87,20 +108,12 @@ def _plane(
     name: str,
     areas: tuple[pl.DataFrame, pl.DataFrame],
     points: tuple[pl.DataFrame, ...],
-    across: list[float],
-    upright: list[float],
+    ranges: tuple[list[float], list[float]],
     title: alt.TitleParams,
-) -> Drawn:
+) -> Chart:
     wedge, ball = areas
-    x = alt.X("along:Q", title="multiple of W0", scale=alt.Scale(domain=across, nice=False))
-    x = x.axis(grid=False, tickCount=5)
-    y = alt.Y("across:Q", title="displacement, √m max |·|", scale=alt.Scale(domain=upright, nice=False))
-    y = y.axis(gridOpacity=0.4, tickCount=6)
-    chosen = alt.selection_point(name=f"chosen_{name}", fields=["curve"], bind="legend")
-    legend = alt.Legend(orient="bottom", columns=3, symbolType="circle", symbolOpacity=1)
-    color = alt.Color("curve:N", title="", sort=list(_WHERE), legend=legend).scale(
-        domain=list(_WHERE), range=list(_WHERE.values())
-    )
+    x = linear_x("along", "multiple of W0", ranges[0])
+    y = linear_y("across", "displacement, √m max |·|", ranges[1], count=6)
     tooltip = [
         alt.Tooltip("curve:N", title="where"),
         alt.Tooltip("steps:Q", title="steps of SGD", format=","),
@@ -115,50 +128,43 @@ def _plane(
         )
         return mark.encode(x=x, y=y, order="place:Q")
 
-    drawn = pl.concat(points)
     path = alt.Chart(points[0]).mark_line(color=THEORY, strokeWidth=1.2, clip=True)
-    opacity = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
-    marks = alt.Chart(drawn).mark_point(filled=True, size=46, clip=True, stroke="white", strokeWidth=0.5)
+    marks = alt.Chart(pl.concat(points)).mark_point(filled=True, size=46, clip=True, stroke="white", strokeWidth=0.5)
+    chosen = selection(name)
+    color = colored(list(_WHERE), "", colors=list(_WHERE.values()), legend=_LEGEND)
     layers = [
         filled(wedge, COLORS[2], 0.14),
         filled(ball, COLORS[0], 0.35),
         path.encode(x=x, y=y, order="steps:Q"),
-        marks.encode(x=x, y=y, color=color, opacity=opacity, tooltip=tooltip).add_params(chosen),
+        marks.encode(x=x, y=y, color=color, opacity=faded(chosen), tooltip=tooltip).add_params(chosen),
     ]
-    return alt.layer(*layers).properties(width=250, height=230, title=title)
+    return alt.layer(*layers).properties(**PANEL, title=title)
 
 
-def _invariants(rows: pl.DataFrame) -> Drawn:
+def _invariants(rows: pl.DataFrame) -> Chart:
     """Step, gradient norm and their product along the ray of the last iterate, means over seeds."""
     last = rows.filter(pl.col("steps") == pl.col("steps").max())
     means = last.group_by("scale", maintain_order=True).agg(pl.mean(name) for name in _QUANTITIES).sort("scale")
     names = list(_QUANTITIES.values())
     drawn = means.rename(_QUANTITIES).unpivot(on=names, index="scale", variable_name="curve", value_name="mean")
     drawn = drawn.drop_nulls("mean")
-    low, high = 10.0**-3 / 1.5, 10.0**3 * 1.5
-    x = alt.X("scale:Q", title="scale c", scale=alt.Scale(type="log", domain=[low, high], nice=False))
-    x = x.axis(log_axis(powers(low, high), grid=False))
-    floor, top = drawn["mean"].min() or 1e-3, drawn["mean"].max() or 1e3
+    x = power_x("scale", "scale c", [10.0**-3 / 1.5, 10.0**3 * 1.5])
+    floor, top = drawn["mean"].min() or 1e-3, drawn["mean"].max() or 1e3  # of zeros, or of no numbers, too
     domain = [float(floor) / 2, float(top) * 2]  # type: ignore[arg-type]
-    y = alt.Y("mean:Q", title="mean over test images", scale=alt.Scale(type="log", domain=domain, nice=False))
-    y = y.axis(alt.Axis(values=ticks(domain)[::2], format="~g", gridOpacity=0.4))
-    legend = alt.Legend(orient="bottom", columns=3, symbolType="circle", symbolOpacity=1)
-    color = alt.Color("curve:N", title="", sort=names, legend=legend).scale(
-        domain=names, range=[COLORS[3], COLORS[4], COLORS[5]]
-    )
-    chosen = alt.selection_point(name="chosen_invariants", fields=["curve"], bind="legend")
-    faint = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
+    y = log_y("mean", "mean over test images", domain, ticks(domain)[::2])
+    color = colored(names, "", colors=COLORS[3:6], legend=_LEGEND)
+    chosen = selection("invariants")
     tooltip = [
         alt.Tooltip("curve:N", title="quantity"),
         alt.Tooltip("scale:Q", title="c", format="~g"),
         alt.Tooltip("mean:Q", format=".6g", title="mean over test images and seeds"),
     ]
-    base = alt.Chart(drawn).encode(x=x, y=y, color=color, opacity=faint)
+    base = alt.Chart(drawn).encode(x=x, y=y, color=color, opacity=faded(chosen))
     points = base.mark_point(filled=True, size=40).encode(tooltip=tooltip).add_params(chosen)
     off = float(rows.select(pl.max_horizontal(pl.max("step_off", "perturbation_off", "relative_off"))).item() or 0.0)
     about = f"c s*, s*|g| and ρ the same to {off:.0e} at every image"
     return alt.layer(base.mark_line(strokeWidth=2), points).properties(
-        width=250, height=230, title=heading("the last iterate, times c", about)
+        **PANEL, title=heading("the last iterate, times c", about)
     )
 
 

@@ -1,4 +1,4 @@
-"""The steps of the proof against d and m: what was measured, what is extreme over the ball, what the lemmas say."""
+"""The steps of the proof against d and m: measurements, extremes over the ball, the bounds of the lemmas."""
 
 from __future__ import annotations
 
@@ -9,7 +9,23 @@ from dataclasses import dataclass
 import altair as alt
 import polars as pl
 
-from gradflip.drawing import COLORS, HINT, THEORY, Drawn, Figure, heading, listed, log_axis, powers, ticks
+from gradflip.drawing import (
+    DASHED,
+    HINT,
+    Chart,
+    Figure,
+    around,
+    colored,
+    counted,
+    extent,
+    faded,
+    heading,
+    listed,
+    log_y,
+    power_x,
+    selection,
+)
+from gradflip.experiments import Experiment, Settings
 
 _AXES = {"dim": "input dimension d", "width": "width m"}
 
@@ -37,18 +53,20 @@ class _Panel:
     theory: pl.DataFrame
 
 
-def lemmas_figure(name: str, rows: pl.DataFrame) -> Figure:
+def lemmas_figure(experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings) -> Figure:
     """A panel per lemma; of Lemma 4.3 one at inputs fixed beforehand and one at perturbed ones.
 
     Args:
-        name: Of the experiment.
-        rows: Of the measure `_ball_lemmas`.
+        experiment: The experiment.
+        rows: Its rows.
+        observations: Not drawn.
+        settings: The settings of the run.
 
     Returns:
         A figure.
     """
-    found = [_rise(rows), _gradients(rows), _differences(rows), _fixed(rows), _moved(rows)]
-    panels = [panel for panel in found if panel is not None]
+    lemmas = [_rise(rows), _gradients(rows), _differences(rows), _fixed(rows), _moved(rows)]
+    panels = [panel for panel in lemmas if panel is not None]
     numbers = pl.concat(
         [
             panel.numbers.select(
@@ -58,7 +76,7 @@ def lemmas_figure(name: str, rows: pl.DataFrame) -> Figure:
             for panel in panels
         ]
     )  # fmt: skip
-    return Figure(name, tuple(_drawn(panel) for panel in panels), numbers, _caption(rows), hint=HINT)
+    return Figure(experiment.name, tuple(_drawn(panel) for panel in panels), numbers, _caption(rows), hint=HINT)
 
 
 def _rise(rows: pl.DataFrame) -> _Panel | None:
@@ -68,7 +86,7 @@ def _rise(rows: pl.DataFrame) -> _Panel | None:
     numbers = _means(own, "rise", "C0 = {}", "dim")
     laws = [(f"C0/2 = {C0 / 2:g}", C0 / 2) for C0 in sorted(set(own["C0"].to_list()))]
     theory = _lines("dim", own["dim"].to_list(), {law: (half, 0.0) for law, half in laws})
-    largest = float(rows["rise_share"].max())  # type: ignore[arg-type]
+    largest = extent(rows["rise_share"])[1]
     return _Panel(
         "rise", "dim", "sup |f| - |f(x; W0)| over the ball", "Lemma 4.1: what the ball adds to |f|",
         f"exact; dashed: C0/2; at no input above {largest:.2f} C0", numbers, theory,
@@ -160,8 +178,8 @@ def _means(rows: pl.DataFrame, column: str, curve: str | None, over: str) -> pl.
         rows = rows.with_columns(pl.Series("named", names)).sort("C0", over)
     mean, std = pl.col(column).mean(), pl.col(column).std().fill_null(0.0)
     spread = {"mean": mean, "low": mean - std, "high": mean + std, "seeds": pl.len().cast(pl.Int64)}
-    found = rows.group_by("named", over, maintain_order=True).agg(**spread)
-    return found.rename({"named": "curve"}).with_columns(pl.col(over).cast(pl.Int64)).drop_nulls("mean")
+    means = rows.group_by("named", over, maintain_order=True).agg(**spread)
+    return means.rename({"named": "curve"}).with_columns(pl.col(over).cast(pl.Int64)).drop_nulls("mean")
 
 
 def _lines(over: str, places: Sequence[int], laws: Mapping[str, tuple[float, float]]) -> pl.DataFrame:
@@ -174,31 +192,44 @@ def _lines(over: str, places: Sequence[int], laws: Mapping[str, tuple[float, flo
     )
 
 
-def _drawn(panel: _Panel) -> Drawn:
+def _drawn(panel: _Panel) -> Chart:
     numbers, over = panel.numbers, panel.over
     curves = list(dict.fromkeys(numbers["curve"].to_list()))
-    places = sorted({*numbers[over].to_list(), *panel.theory[over].to_list()})
-    domain = [places[0] / 1.15, places[-1] * 1.15]
-    values: list[float] = [*places] if len(places) < 7 else [*places[::2]]
-    axis = log_axis(powers(*domain) if over == "width" and len(places) > 4 else values, grid=False)
-    x = alt.X(f"{over}:Q", title=_AXES[over], scale=alt.Scale(type="log", domain=domain, nice=False), axis=axis)
-    floor = float(min(numbers["mean"].min(), panel.theory["mean"].min())) / 1.3  # type: ignore[type-var, arg-type]
-    top = float(max(numbers["high"].max(), panel.theory["mean"].max())) * 1.15  # type: ignore[type-var, arg-type]
-    scale = alt.Scale(type="log", domain=[floor, top], nice=False)
-    y_axis = alt.Axis(values=ticks([floor, top]), format="~g", gridOpacity=0.4)
+    floor = min(extent(numbers["mean"])[0], extent(panel.theory["mean"])[0]) / 1.3
+    top = max(extent(numbers["high"])[1], extent(panel.theory["mean"])[1]) * 1.15
 
     def y(column: str) -> alt.Y:
-        return alt.Y(f"{column}:Q", title=panel.quantity, scale=scale, axis=y_axis)
+        return log_y(column, panel.quantity, [floor, top])
 
-    legend = alt.Legend(orient="bottom", columns=2 if len(curves) > 3 or len(max(curves, key=len)) > 12 else 3,
-                        symbolType="circle", symbolOpacity=1, labelLimit=230)  # fmt: skip
-    color = alt.Color("curve:N", title="", sort=curves, legend=legend).scale(
-        domain=curves, range=[COLORS[i % len(COLORS)] for i in range(len(curves))]
-    )
+    x, chosen = _x(panel), selection(panel.name)
+    columns = 2 if len(curves) > 3 or len(max(curves, key=len)) > 12 else 3
+    legend = alt.Legend(orient="bottom", columns=columns, symbolType="circle", symbolOpacity=1, labelLimit=230)
+    color = colored(curves, "", legend=legend)
     drawn = numbers.with_columns(pl.max_horizontal("low", pl.lit(floor)).alias("bottom"))
-    chosen = alt.selection_point(name=f"chosen_{panel.name}", fields=["curve"], bind="legend")
-    faint = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
-    tooltip = [
+    base = alt.Chart(drawn).encode(x=x, color=color, opacity=faded(chosen))
+    band = base.mark_area(clip=True).encode(y=y("bottom"), y2="high:Q", opacity=faded(chosen, 0.18, 0.02))
+    laws = alt.Chart(panel.theory.rename({"law": "curve"})).mark_line(**DASHED)
+    if set(panel.theory["law"].to_list()) <= set(curves):  # a law for each curve
+        laws = laws.encode(color=color)
+    points = base.mark_point(filled=True, size=40, clip=True).encode(y=y("mean"), tooltip=_tooltip(over))
+    return alt.layer(
+        band,
+        base.mark_line(strokeWidth=2, clip=True).encode(y=y("mean")),
+        laws.encode(x=x, y=y("mean"), detail="curve:N"),
+        points.add_params(chosen),
+    ).properties(width=250, height=220, title=heading(panel.title, panel.about))
+
+
+def _x(panel: _Panel) -> alt.X:
+    """The axis of d or m: a tick at each place or at every second one, powers of ten where there are many widths."""
+    places = sorted({*panel.numbers[panel.over].to_list(), *panel.theory[panel.over].to_list()})
+    values = places if len(places) < 7 else places[::2]
+    many = panel.over == "width" and len(places) > 4
+    return power_x(panel.over, _AXES[panel.over], around(places, 1.15), () if many else values)
+
+
+def _tooltip(over: str) -> list[alt.Tooltip]:
+    return [
         alt.Tooltip("curve:N", title="curve"),
         alt.Tooltip(f"{over}:Q", title=_AXES[over].split()[-1], format=","),
         alt.Tooltip("mean:Q", format=".4g"),
@@ -206,20 +237,6 @@ def _drawn(panel: _Panel) -> Drawn:
         alt.Tooltip("high:Q", format=".4g", title="above"),
         alt.Tooltip("seeds:Q", title="seeds"),
     ]
-    base = alt.Chart(drawn).encode(x=x, color=color, opacity=faint)
-    band = alt.Chart(drawn).mark_area(clip=True).encode(
-        x=x, y=y("bottom"), y2="high:Q", color=color,
-        opacity=alt.when(chosen).then(alt.value(0.18)).otherwise(alt.value(0.02)),
-    )  # fmt: skip
-    laws = alt.Chart(panel.theory.rename({"law": "curve"})).mark_line(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5)
-    if set(panel.theory["law"].to_list()) <= set(curves):  # a law for each curve
-        laws = laws.encode(color=color)
-    return alt.layer(
-        band,
-        base.mark_line(strokeWidth=2, clip=True).encode(y=y("mean")),
-        laws.encode(x=x, y=y("mean"), detail="curve:N"),
-        base.mark_point(filled=True, size=40, clip=True).encode(y=y("mean"), tooltip=tooltip).add_params(chosen),
-    ).properties(width=250, height=220, title=heading(panel.title, panel.about))
 
 
 def _caption(rows: pl.DataFrame) -> str:
@@ -229,16 +246,16 @@ def _caption(rows: pl.DataFrame) -> str:
         seeds = own["seed"].n_unique()
         parts.append(
             f"relu networks without biases, m = {listed(own['width'].to_list())} in the panels over d, mean over "
-            f"{seeds} seed{'s' if seeds > 1 else ''} of means over inputs uniform on the sphere (trained networks: "
+            f"{counted(seeds, 'seed')} of means over inputs uniform on the sphere (trained networks: "
             "over test images), bands one standard deviation. The supremum of |f| over the ball is exact. The least "
             "gradient norm is that of a network in the ball, and none has one lower by more than "
             f"{_tightness(own)} of the fall from W0; where it is 0 nothing is drawn. Lemma 4.4 is a supremum over δ "
             "that was searched: what is drawn bounds it from below."
         )
-    counted = rows.filter(pl.col("part") == "fixed")
-    if len(counted):
+    beforehand = rows.filter(pl.col("part") == "fixed")
+    if len(beforehand):
         parts.append(
-            f"Lemma 4.3 at x: mean of {_fewest(counted)} draws; its bound holds with probability 1 - γ for an input "
+            f"Lemma 4.3 at x: mean of {_fewest(beforehand)} draws; its bound holds with probability 1 - γ for an input "
             "fixed before W0 is drawn."
         )
     moved = rows.filter(pl.col("part") == "moved")

@@ -1,4 +1,4 @@
-"""The figures of lazy training: step, gradient and relative perturbation against the input dimension, log-log."""
+"""Step, gradient norm and relative perturbation against the input dimension, on log-log axes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,25 @@ from dataclasses import dataclass
 import altair as alt
 import polars as pl
 
-from gradflip.drawing import COLORS, HINT, THEORY, Drawn, Figure, ticks
+from gradflip.drawing import (
+    DASHED,
+    HINT,
+    PANEL,
+    THEORY,
+    Chart,
+    Figure,
+    around,
+    colored,
+    counted,
+    faded,
+    log_scale,
+    log_y,
+    selection,
+    spanned,
+)
 from gradflip.experiments import LazyExperiment, Settings
+
+_ROOM = 1.15  # the axis reaches beyond the dimensions by this factor
 
 
 @dataclass(frozen=True)
@@ -20,10 +37,10 @@ class Panel:
     Attributes:
         column: Of the table.
         title: Of the vertical axis, with its unit.
-        exponent: What the theory says of its growth in d.
+        exponent: Of its growth in d by the theory.
         law: The same in words.
         at_norm: The law for inputs of any norm, in words; empty if the norm does not matter.
-        factor: By which it differs, from |x| and b (1 with biases, 0 without): the theorem takes (x, b) at norm 1.
+        factor: The factor at that norm, from |x| and b (1 with biases, 0 without): the theorem takes (x, b) at norm 1.
     """
 
     column: str
@@ -48,13 +65,16 @@ PANELS = (
 )
 
 
-def lazy_figure(experiment: LazyExperiment, table: pl.DataFrame, settings: Settings) -> Figure:
-    """The figure of an experiment of lazy training, in the paper's three panels.
+def against_dim_figure(
+    experiment: LazyExperiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+) -> Figure:
+    """The three panels of the paper: step, gradient norm, relative perturbation.
 
     Args:
-        experiment: Which.
-        table: Rows of a run that computed it.
-        settings: Those of the run.
+        experiment: The experiment.
+        rows: Its rows.
+        observations: Not drawn.
+        settings: The settings of the run.
 
     Returns:
         A figure; points are means over seeds of means over the correctly classified test images, bands one standard
@@ -63,7 +83,6 @@ def lazy_figure(experiment: LazyExperiment, table: pl.DataFrame, settings: Setti
     Raises:
         ValueError: If no network of the experiment has a flip to draw.
     """
-    rows = experiment.select(table, settings) if len(table) else table  # a table without rows has no columns
     if not len(rows) or not rows["step"].count():
         raise ValueError(f"no network of {experiment.name} has a flip to draw; see the table for what happened.")
     curve = experiment.curves
@@ -81,7 +100,7 @@ def lazy_figure(experiment: LazyExperiment, table: pl.DataFrame, settings: Setti
 
 @dataclass(frozen=True)
 class _Law:
-    """What the theory says of one panel, with its constants fitted: curves to draw, and words."""
+    """The theory of one panel with its constants fitted: curves to draw, and words."""
 
     plain: pl.DataFrame
     at_norms: pl.DataFrame
@@ -90,7 +109,7 @@ class _Law:
 
 def _law(numbers: pl.DataFrame, panel: Panel, norms: dict[int, float], bias: float, *, varying: bool) -> _Law:
     dims = sorted(set(numbers["dim"].to_list()))
-    ends = [dims[0] / 1.15, dims[-1] * 1.15]
+    ends = around(dims, _ROOM)
     constant = _fitted(numbers, {dim: dim**panel.exponent for dim in dims})
     plain = pl.DataFrame({"dim": ends, "mean": [constant * dim**panel.exponent for dim in ends]})
     words = f"dashed: {panel.law}, c = {constant:.3g}"
@@ -121,67 +140,69 @@ def _averages(rows: pl.DataFrame, curve: str, panel: Panel) -> pl.DataFrame:
 
 
 def _fitted(numbers: pl.DataFrame, shape: dict[int, float]) -> float:
-    """Return the c for which c * shape is closest to all points on the log scale."""
+    """The c for which c * shape is closest to all points on the log scale."""
     logs = [math.log(mean / shape[dim]) for mean, dim in numbers.select("mean", "dim").iter_rows()]
     return math.exp(sum(logs) / len(logs))
 
 
-def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, law: _Law) -> Drawn:
-    dims = sorted(set(numbers["dim"].to_list()))
-    x_domain = [dims[0] / 1.15, dims[-1] * 1.15]
+def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, law: _Law) -> Chart:
     name = {"width": "width m", "C0": "C0"}[curve]
+    order = [str(value) for value in sorted(set(numbers[curve].to_list()))]
+    drawn, y_domain = _with_bands(numbers, curve, law)
+    x = _dimensions(numbers["dim"].to_list())
+    y = log_y("mean", panel.title, y_domain)
+    legend = alt.Legend(
+        orient="bottom", titleAnchor="start", direction="horizontal", symbolType="circle", symbolOpacity=1
+    )
+    color = colored(order, name, legend=legend)
+    chosen = selection(panel.column)
+    base = alt.Chart(drawn).encode(x=x, color=color, opacity=faded(chosen))
+    low = log_y("low", panel.title, y_domain)
+    band = base.mark_area(clip=True).encode(y=low, y2="high:Q", opacity=faded(chosen, 0.18, 0.02))
+    line = base.mark_line(strokeWidth=2, clip=True).encode(y=y)
+    points = base.mark_point(filled=True, size=46, clip=True).encode(y=y, tooltip=_tooltip(name))
+    dashed = alt.Chart(law.plain).mark_line(**DASHED).encode(x=x, y=y)
+    dotted = alt.Chart(law.at_norms).mark_line(strokeDash=[1, 3], color=THEORY, strokeWidth=2).encode(x=x, y=y)
+    title = alt.TitleParams(law.words.split("; "), fontSize=11, fontWeight="normal", color=THEORY, anchor="start")
+    return alt.layer(band, dashed, dotted, line, points.add_params(chosen)).properties(**PANEL, title=title)
+
+
+def _with_bands(numbers: pl.DataFrame, curve: str, law: _Law) -> tuple[pl.DataFrame, list[float]]:
+    """The points with the ends of their bands, which stay positive, and the range that holds them and the law."""
     means, spreads = numbers["mean"].to_list(), numbers["std"].to_list()
     floor = min(means) / 1.4
     edges = [max(mean - std, floor) for mean, std in zip(means, spreads, strict=True)]
     tops = [mean + std for mean, std in zip(means, spreads, strict=True)]
     theory = pl.concat([law.plain, law.at_norms])["mean"].to_list()
-    y_domain = [min(edges + theory) / 1.1, max(tops + theory) * 1.1]
-    order = sorted(set(numbers[curve].to_list()))
     drawn = numbers.with_columns(
         pl.Series("low", edges), pl.Series("high", tops), pl.col(curve).cast(pl.String).alias("curve")
     )
-    x = alt.X("dim:Q", title="input dimension d").scale(type="log", domain=x_domain, nice=False)
-    x = x.axis(values=dims if len(dims) < 7 else dims[::2], format="d", grid=False)
-    y_scale = alt.Scale(type="log", domain=y_domain, nice=False)
-    y_axis = alt.Axis(values=ticks(y_domain), format="~g", gridOpacity=0.4)
-    color = alt.Color("curve:N", title=name, sort=[str(value) for value in order]).scale(
-        domain=[str(value) for value in order], range=list(COLORS[: len(order)])
-    )
-    color = color.legend(
-        orient="bottom", titleAnchor="start", direction="horizontal", symbolType="circle", symbolOpacity=1
-    )
-    chosen = alt.selection_point(name=f"chosen_{panel.column}", fields=["curve"], bind="legend")
-    base = alt.Chart(drawn).encode(
-        x=x, color=color, opacity=alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
-    )
-    tooltip = [
+    return drawn, [min(edges + theory) / 1.1, max(tops + theory) * 1.1]
+
+
+def _dimensions(values: list[int]) -> alt.X:
+    """The axis of input dimensions, a tick at each or at every second one."""
+    dims = sorted(set(values))
+    scale = log_scale(around(dims, _ROOM))
+    axis = alt.Axis(values=dims if len(dims) < 7 else dims[::2], format="d", grid=False)
+    return alt.X("dim:Q", title="input dimension d", scale=scale, axis=axis)
+
+
+def _tooltip(name: str) -> list[alt.Tooltip]:
+    return [
         alt.Tooltip("curve:N", title=name),
         alt.Tooltip("dim:Q", title="d"),
         alt.Tooltip("mean:Q", format=".4g", title="mean over seeds"),
         alt.Tooltip("std:Q", format=".2g", title="standard deviation"),
         alt.Tooltip("seeds:Q", title="seeds"),
     ]
-    y = alt.Y("mean:Q", title=panel.title, scale=y_scale, axis=y_axis)
-    band = alt.Chart(drawn).mark_area(clip=True).encode(
-        x=x, y=alt.Y("low:Q", scale=y_scale, title=panel.title, axis=y_axis), y2="high:Q", color=color,
-        opacity=alt.when(chosen).then(alt.value(0.18)).otherwise(alt.value(0.02)),
-    )  # fmt: skip
-    line = base.mark_line(strokeWidth=2, clip=True).encode(y=y)
-    points = base.mark_point(filled=True, size=46, clip=True).encode(y=y, tooltip=tooltip)
-    dashed = alt.Chart(law.plain).mark_line(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5).encode(x=x, y=y)
-    dotted = alt.Chart(law.at_norms).mark_line(strokeDash=[1, 3], color=THEORY, strokeWidth=2).encode(x=x, y=y)
-    title = alt.TitleParams(law.words.split("; "), fontSize=11, fontWeight="normal", color=THEORY, anchor="start")
-    return alt.layer(band, dashed, dotted, line, points.add_params(chosen)).properties(
-        width=250, height=230, title=title
-    )
 
 
 def _caption(experiment: LazyExperiment, rows: pl.DataFrame, settings: Settings, laws: list[_Law]) -> str:
-    """What varies, how many draws, which interval, the constants of the theory curves."""
+    """What varies, how many seeds and images, which interval, what the theory curves are."""
     grid = experiment.grid(settings)
     seeds = rows["seed"].n_unique()
-    images = sorted(set(rows["correct"].to_list()))
-    count = f"{images[0]}" if images[0] == images[-1] else f"{images[0]}-{images[-1]}"
+    images = spanned(rows["correct"].to_list())
     what = (
         f"Width m = {', '.join(map(str, grid.widths))} at C0 = {grid.C0s[0]}"
         if experiment.curves == "width"
@@ -201,7 +222,7 @@ def _caption(experiment: LazyExperiment, rows: pl.DataFrame, settings: Settings,
     )
     return (
         f"{what}; {settings.data} {settings.classes[0]} against {settings.classes[1]}, {inputs}, {biases}, "
-        f"protocol “{settings.protocol}”. Points: mean over {seeds} seed{'s' if seeds > 1 else ''} of the mean over "
-        f"the correctly classified test images ({count}); bands: one standard deviation over seeds. "
+        f"protocol “{settings.protocol}”. Points: mean over {counted(seeds, 'seed')} of the mean over "
+        f"the correctly classified test images ({images}); bands: one standard deviation over seeds. "
         f"{theory}{never_left}"
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from gradflip.drawing import Column, Listing
+from gradflip.drawing import Column, Table, fixed, general, share
 from gradflip.experiments import Plan
 from gradflip.experiments._chapter import Chapter
 from gradflip.theory import smallest_covered_dim, width_window
@@ -40,29 +40,17 @@ def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
     return {"dims": dims, "covered": covered, "from": smallest_covered_dim()}
 
 
-def _share(value: Any) -> str:
-    return f"{100 * value:.3g} %"
-
-
-def _fixed(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _general(value: Any) -> str:
-    return f"{value:g}"
-
-
 _COLUMNS = (
     Column("dim", "d"),
     Column("width", "m"),
-    Column("C0", "C0", _general),
+    Column("C0", "C0", general),
     Column("seed", "seed"),
     Column("normalize", "inputs", lambda normalize: "norm 1" if normalize else "pixels", page_only=True),
     Column("stopped_because", "stopped"),
     Column("epochs", "epochs"),
-    Column("scaled_deviation", "deviation", _fixed, page_only=True),
-    Column("left_at", "left at", _fixed, page_only=True),
-    Column("test_error", "test error", _share),
+    Column("scaled_deviation", "deviation", fixed, page_only=True),
+    Column("left_at", "left at", fixed, page_only=True),
+    Column("test_error", "test error", share),
     Column("correct", "correct"),
     Column("flipped", "flipped"),
     Column("gradient_norm", "|g|"),
@@ -73,7 +61,7 @@ _COLUMNS = (
 )
 
 
-def _listings(_: Plan, table: pl.DataFrame) -> list[Listing]:
+def _listings(_: Plan, table: pl.DataFrame) -> list[Table]:
     rows = _rows(table)
     if not len(rows):
         return []
@@ -83,7 +71,7 @@ def _listings(_: Plan, table: pl.DataFrame) -> list[Listing]:
         "flip."
     )
     ordered = rows.sort("normalize", "width", "C0", "dim", "seed").to_dicts()
-    return [Listing("Every network", note, _COLUMNS, ordered, held=("width", "C0"))]
+    return [Table("Every network", note, _COLUMNS, ordered, held=("width", "C0"))]
 
 
 LAZY_CHAPTER = Chapter(

@@ -1,4 +1,4 @@
-"""The figure of Figure 7: how step, gradient norm and perturbation are distributed over the test images."""
+"""The distribution of step, gradient norm and perturbation over the test images (Figure 7)."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from gradflip.drawing import COLORS, Drawn, Figure
+from gradflip.drawing import COLORS, PANEL, Chart, Figure, extent, linear_y, spanned
 from gradflip.experiments import LazyExperiment, Settings
 from gradflip.experiments.lazy._against_dim_figure import PANELS
 
 _BINS = 36
 
 
-def histogram_figure(experiment: LazyExperiment, observations: pl.DataFrame, settings: Settings) -> Figure:
+def histograms_figure(
+    experiment: LazyExperiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+) -> Figure:
     """Histograms over the correctly classified test images, one colour per seed, each with its normal fit.
 
     Args:
-        experiment: Which.
-        observations: A row per network and test image.
-        settings: Those of the run.
+        experiment: The experiment.
+        rows: Not drawn.
+        observations: Its observations, a row per network and test image.
+        settings: The settings of the run.
 
     Returns:
         A figure of three panels.
@@ -29,7 +32,7 @@ def histogram_figure(experiment: LazyExperiment, observations: pl.DataFrame, set
     Raises:
         ValueError: If no image has a flip to draw.
     """
-    images = experiment.select(observations, settings) if len(observations) else observations
+    images = observations
     if len(images):
         images = images.filter(pl.col("step").is_not_null(), pl.col("label") * pl.col("value") > 0)
     if not len(images):
@@ -41,8 +44,7 @@ def histogram_figure(experiment: LazyExperiment, observations: pl.DataFrame, set
         panels.append(_histogram(bins, panel.title, f"coefficient of variation {variation.to_numpy().mean():.3g}"))
         numbers.append(bins)
     seeds = images["seed"].n_unique()
-    counts = sorted(images.group_by("seed").len()["len"].to_list())
-    count = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]}-{counts[-1]}"
+    count = spanned(images.group_by("seed").len()["len"].to_list())
     grid = experiment.grid(settings)
     caption = (
         f"d = {grid.sizes[0] ** 2}, m = {grid.widths[0]}, C0 = {grid.C0s[0]}; {settings.data} {settings.classes[0]} "
@@ -79,16 +81,15 @@ def _bins(images: pl.DataFrame, column: str) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _histogram(bins: pl.DataFrame, title: str, subtitle: str) -> Drawn:
+def _histogram(bins: pl.DataFrame, title: str, subtitle: str) -> Chart:
     seeds = [str(seed) for seed in sorted(set(bins["seed"].to_list()))]
     drawn = bins.with_columns(pl.col("seed").cast(pl.String), ((pl.col("low") + pl.col("high")) / 2).alias("centre"))
     colors = [COLORS[i % len(COLORS)] for i in range(len(seeds))]
     color = alt.Color("seed:N", title="seed").scale(domain=seeds, range=colors)
     color = color.legend(orient="bottom", titleAnchor="start", direction="horizontal", symbolOpacity=1)
-    scale = alt.Scale(domain=[float(bins["low"].min()), float(bins["high"].max())], nice=False, zero=False)  # type: ignore[arg-type]
-    top = float(max(bins["density"].max(), bins["normal"].max())) * 1.05  # type: ignore[type-var, arg-type]
-    y_scale = alt.Scale(domain=[0, top], nice=False)
-    y_axis = alt.Axis(gridOpacity=0.4, tickCount=5)
+    ends = [extent(bins["low"])[0], extent(bins["high"])[1]]
+    scale = alt.Scale(domain=ends, nice=False, zero=False)
+    highest = [0, max(extent(bins["density"])[1], extent(bins["normal"])[1]) * 1.05]
     x = alt.X("low:Q", title=title, scale=scale, axis=alt.Axis(grid=False, tickCount=5))
     tooltip = [
         alt.Tooltip("seed:N"),
@@ -97,12 +98,10 @@ def _histogram(bins: pl.DataFrame, title: str, subtitle: str) -> Drawn:
         alt.Tooltip("high:Q", format=".4g", title="to"),
     ]
     bars = alt.Chart(drawn).mark_rect(opacity=0.3).encode(
-        x=x, x2="high:Q", y=alt.Y("density:Q", title="density", scale=y_scale, axis=y_axis), y2=alt.datum(0),
-        color=color, tooltip=tooltip,
+        x=x, x2="high:Q", y=linear_y("density", "density", highest), y2=alt.datum(0), color=color, tooltip=tooltip
     )  # fmt: skip
     line = alt.Chart(drawn).mark_line(strokeWidth=2).encode(
-        x=alt.X("centre:Q", title=title, scale=scale), y=alt.Y("normal:Q", scale=y_scale, title="density", axis=y_axis),
-        color=color,
+        x=alt.X("centre:Q", title=title, scale=scale), y=linear_y("normal", "density", highest), color=color
     )  # fmt: skip
     heading = alt.TitleParams(subtitle, fontSize=11, fontWeight="normal", anchor="start")
-    return alt.layer(bars, line).properties(width=250, height=230, title=heading)
+    return alt.layer(bars, line).properties(**PANEL, title=heading)

@@ -8,7 +8,25 @@ import altair as alt
 import polars as pl
 
 from gradflip.claims import kolmogorov_margin
-from gradflip.drawing import COLORS, HINT, THEORY, Drawn, Figure, colored, heading, listed, log_axis, powers, ticks
+from gradflip.drawing import (
+    COLORS,
+    DASHED,
+    HINT,
+    PANEL,
+    Chart,
+    Figure,
+    around,
+    colored,
+    extent,
+    faded,
+    heading,
+    interval_tooltip,
+    listed,
+    log_y,
+    power_x,
+    selection,
+)
+from gradflip.experiments import Experiment, Settings
 from gradflip.theory import limits
 
 LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
@@ -18,13 +36,16 @@ _OWN_LAW = 0.8687  # mean of the limit of √n times Kolmogorov's distance betwe
 _NAMES = {"width": "width m", "dim": "input dimension d"}
 
 
-def any_width_figure(name: str, rows: pl.DataFrame, observations: pl.DataFrame) -> Figure:
+def any_width_figure(
+    experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+) -> Figure:
     """A panel of bands per line, and one of distances per axis.
 
     Args:
-        name: Of the experiment.
-        rows: Of the measure `_random_any_width`.
-        observations: Of it: rho sqrt d of every network, null where nothing flips.
+        experiment: The experiment.
+        rows: Its rows.
+        observations: rho sqrt d of every network, null where nothing flips.
+        settings: The settings of the run.
 
     Returns:
         A figure.
@@ -35,7 +56,7 @@ def any_width_figure(name: str, rows: pl.DataFrame, observations: pl.DataFrame) 
     panels = [_bands(numbers.filter(line=line), line, activation) for line in lines]
     for along in dict.fromkeys(rows["along"].to_list()):
         panels.append(_distances(numbers.filter(along=along), along))
-    return Figure(name, tuple(panels), numbers, _caption(rows, numbers), hint=HINT)
+    return Figure(experiment.name, tuple(panels), numbers, _caption(rows, numbers), hint=HINT)
 
 
 def _numbers(rows: pl.DataFrame, observations: pl.DataFrame) -> pl.DataFrame:
@@ -44,7 +65,7 @@ def _numbers(rows: pl.DataFrame, observations: pl.DataFrame) -> pl.DataFrame:
     totals = rows.group_by(*by, maintain_order=True).agg(
         pl.sum("draws"), pl.sum("flipped"), pl.mean("distance"), pl.min("draws").alias("smallest")
     )
-    found = []
+    ensembles = []
     for total in totals.iter_rows(named=True):
         own = observations.filter(dim=total["dim"], width=total["width"])["relative_sqrt_d"]
         ordered = own.fill_null(math.inf).sort()
@@ -52,7 +73,7 @@ def _numbers(rows: pl.DataFrame, observations: pl.DataFrame) -> pl.DataFrame:
         # the smallest value that a share of at least `level` does not exceed
         ranks = {name: max(0, math.ceil(level * len(ordered) - 1e-9) - 1) for name, level in LEVELS.items()}
         quantiles = {name: ordered[rank] for name, rank in ranks.items()} if len(ordered) else {}
-        found.append(
+        ensembles.append(
             total
             | {"unflipped": 1 - total["flipped"] / total["draws"]}
             | {name: value if math.isfinite(value) else None for name, value in quantiles.items()}
@@ -60,20 +81,14 @@ def _numbers(rows: pl.DataFrame, observations: pl.DataFrame) -> pl.DataFrame:
             | {"low": max(0.0, total["distance"] - margin), "high": min(1.0, total["distance"] + margin)}
         )
     schema = dict.fromkeys(LEVELS, pl.Float64)
-    return pl.DataFrame(found, schema_overrides=schema, infer_schema_length=None).sort("line", "position")
+    return pl.DataFrame(ensembles, schema_overrides=schema, infer_schema_length=None).sort("line", "position")
 
 
 def _x(numbers: pl.DataFrame) -> alt.X:
-    along = numbers["along"][0]
-    low, high = float(numbers["position"].min()), float(numbers["position"].max())  # type: ignore[arg-type]
-    domain = [low / 1.3, high * 1.3]
-    scale = alt.Scale(type="log", domain=domain, nice=False)
-    return alt.X(
-        "position:Q", title=_NAMES[along], scale=scale, axis=log_axis(powers(domain[0], domain[1]), grid=False)
-    )
+    return power_x("position", _NAMES[numbers["along"][0]], around(numbers["position"], 1.3))
 
 
-def _bands(numbers: pl.DataFrame, line: str, activation: str) -> Drawn:
+def _bands(numbers: pl.DataFrame, line: str, activation: str) -> Chart:
     known = limits(activation)
     clipped = numbers.with_columns(
         pl.col(name).fill_null(math.inf).clip(_BOTTOM, _TOP).alias(f"{name}_drawn") for name in LEVELS
@@ -82,17 +97,15 @@ def _bands(numbers: pl.DataFrame, line: str, activation: str) -> Drawn:
         pl.col(name).map_elements(lambda v: f"{v:.4g}", return_dtype=pl.String).fill_null("infinite").alias(name)
         for name in LEVELS
     )
-    x = _x(numbers)
-    scale = alt.Scale(type="log", domain=[_BOTTOM, _TOP], nice=False)
-    axis = alt.Axis(values=ticks([_BOTTOM, _TOP]), format="~g", gridOpacity=0.4)
-    base = alt.Chart(shown)
+    x, base = _x(numbers), alt.Chart(shown)
+
+    def y(column: str) -> alt.Y:
+        return log_y(column, "ρ √d", [_BOTTOM, _TOP])
 
     def between(low: str, high: str, opacity: float) -> alt.Chart:
-        y = alt.Y(f"{low}_drawn:Q", title="ρ √d", scale=scale, axis=axis)
-        area: alt.Chart = base.mark_area(color=COLORS[0], opacity=opacity).encode(x=x, y=y, y2=f"{high}_drawn:Q")
-        return area
+        area: alt.Chart = base.mark_area(color=COLORS[0], opacity=opacity)
+        return area.encode(x=x, y=y(f"{low}_drawn"), y2=f"{high}_drawn:Q")
 
-    median = alt.Y("q50_drawn:Q", title="ρ √d", scale=scale, axis=axis)
     tooltip = [
         alt.Tooltip("dim:Q", title="d", format=","),
         alt.Tooltip("width:Q", title="m", format=","),
@@ -101,15 +114,14 @@ def _bands(numbers: pl.DataFrame, line: str, activation: str) -> Drawn:
         alt.Tooltip("draws:Q", title="networks drawn", format=","),
     ]
     half_normal = pl.DataFrame({"value": [known.relative_quantile(level) for level in LEVELS.values()]})
-    rules = alt.Chart(half_normal).mark_rule(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5)
     layers = [
         between("q05", "q95", 0.16),
         between("q25", "q75", 0.28),
-        rules.encode(y=alt.Y("value:Q", title="ρ √d", scale=scale, axis=axis)),
-        base.mark_line(color=COLORS[0], strokeWidth=2).encode(x=x, y=median),
-        base.mark_point(color=COLORS[0], filled=True, size=40).encode(x=x, y=median, tooltip=tooltip),
+        alt.Chart(half_normal).mark_rule(**DASHED).encode(y=y("value")),
+        base.mark_line(color=COLORS[0], strokeWidth=2).encode(x=x, y=y("q50_drawn")),
+        base.mark_point(color=COLORS[0], filled=True, size=40).encode(x=x, y=y("q50_drawn"), tooltip=tooltip),
     ]
-    return alt.layer(*layers).properties(width=250, height=230, title=heading(line, _unflipped(numbers)))
+    return alt.layer(*layers).properties(**PANEL, title=heading(line, _unflipped(numbers)))
 
 
 def _unflipped(numbers: pl.DataFrame) -> str:
@@ -126,38 +138,31 @@ def _compact(size: int) -> str:
     return f"10{superscript}" if size >= 1000 and size == 10**power else str(size)
 
 
-def _distances(numbers: pl.DataFrame, along: str) -> Drawn:
+def _distances(numbers: pl.DataFrame, along: str) -> Chart:
+    """Kolmogorov's distance to the limit for each line over one axis."""
     lines = list(dict.fromkeys(numbers["line"].to_list()))
     drawn = numbers.with_columns(pl.col("line").alias("curve"), pl.max_horizontal("low", pl.lit(1e-9)).alias("low"))
-    domain = [float(numbers["distance"].min()) / 2, 1.0]  # type: ignore[arg-type]
-    scale = alt.Scale(type="log", domain=domain, nice=False, clamp=True)
-    axis = alt.Axis(values=ticks(domain), format="~g", gridOpacity=0.4)
-    x = _x(numbers)
-    color = colored(lines, "")
-    chosen = alt.selection_point(name=f"chosen_{along}", fields=["curve"], bind="legend")
-    opacity = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
-    title = "Kolmogorov distance to the limit"
-    y = alt.Y("distance:Q", title=title, scale=scale, axis=axis)
+    domain = [extent(numbers["distance"])[0] / 2, 1.0]
+
+    def y(column: str) -> alt.Y:
+        return log_y(column, "Kolmogorov distance to the limit", domain, clamp=True)
+
     tooltip = [
         alt.Tooltip("curve:N", title="line"),
         alt.Tooltip("dim:Q", title="d", format=","),
         alt.Tooltip("width:Q", title="m", format=","),
         alt.Tooltip("distance:Q", format=".4f", title="distance"),
-        alt.Tooltip("low:Q", format=".4f", title="95 % interval from"),
-        alt.Tooltip("high:Q", format=".4f", title="to"),
+        *interval_tooltip(".4f"),
         alt.Tooltip("draws:Q", title="networks drawn", format=","),
     ]
-    base = alt.Chart(drawn).encode(x=x, color=color, opacity=opacity)
-    bars = base.mark_rule(strokeWidth=1.5, clip=True).encode(
-        y=alt.Y("low:Q", title=title, scale=scale, axis=axis), y2="high:Q"
-    )
-    line = base.mark_line(strokeWidth=1.5).encode(y=y)
-    points = base.mark_point(filled=True, size=36).encode(y=y, tooltip=tooltip).add_params(chosen)
-    noise = alt.Chart(drawn).mark_line(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5, clip=True).encode(
-        x=x, y=alt.Y("min(noise):Q", title=title, scale=scale, axis=axis)
-    )  # fmt: skip
+    x, chosen = _x(numbers), selection(along)
+    base = alt.Chart(drawn).encode(x=x, color=colored(lines, ""), opacity=faded(chosen))
+    bars = base.mark_rule(strokeWidth=1.5, clip=True).encode(y=y("low"), y2="high:Q")
+    line = base.mark_line(strokeWidth=1.5).encode(y=y("distance"))
+    points = base.mark_point(filled=True, size=36).encode(y=y("distance"), tooltip=tooltip).add_params(chosen)
+    noise = alt.Chart(drawn).mark_line(**DASHED, clip=True).encode(x=x, y=y("min(noise)"))
     return alt.layer(noise, bars, line, points).properties(
-        width=250, height=230, title=heading(f"distance over {_NAMES[along].split()[-1]}")
+        **PANEL, title=heading(f"distance over {_NAMES[along].split()[-1]}")
     )
 
 

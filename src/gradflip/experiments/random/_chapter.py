@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from gradflip.drawing import Column, Listing
+from gradflip.drawing import Column, Table, number_or_infinity, share, size
 from gradflip.experiments import GROWING, Plan, RandomExperiment
 from gradflip.experiments._chapter import Chapter
 
@@ -76,48 +76,36 @@ def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
     return {"kinds": sorted(name.removeprefix("random-") for name in measures)}
 
 
-def _share(value: Any) -> str:
-    return "–" if value is None else f"{100 * value:.3g} %"
-
-
-def _shown(value: Any) -> str:
-    return "∞" if value is None else f"{value:.3g}"
-
-
-def _size(value: Any) -> str:
-    return "–" if value is None else f"{value:,}"
-
-
 _FLIP_PROBABILITY = (
     Column("activation", "activation"),
-    Column("dim", "d", _size),
-    Column("width", "m", _size),
+    Column("dim", "d", size),
+    Column("width", "m", size),
     Column("seed", "seed"),
     Column("s", "s τ²/ν"),
-    Column("draws", "networks", _size),
-    Column("flip_probability", "flips", _share),
-    Column("explicit_draws", "explicit", _size),
-    Column("explicit_flip_probability", "flips", _share),
-    Column("limit", "limit", _share),
+    Column("draws", "networks", size),
+    Column("flip_probability", "flips", share),
+    Column("explicit_draws", "explicit", size),
+    Column("explicit_flip_probability", "flips", share),
+    Column("limit", "limit", share),
 )
 _ANY_WIDTH = (
     Column("line", "line"),
-    Column("dim", "d", _size),
-    Column("width", "m", _size),
+    Column("dim", "d", size),
+    Column("width", "m", size),
     Column("seed", "seed"),
-    Column("draws", "networks", _size),
-    Column("unflipped", "never flips", _share),
-    *(Column(f"q{level:02d}", f"{level} %", _shown) for level in (5, 25, 50, 75, 95)),
+    Column("draws", "networks", size),
+    Column("unflipped", "never flips", share),
+    *(Column(f"q{level:02d}", f"{level} %", number_or_infinity) for level in (5, 25, 50, 75, 95)),
     Column("distance", "distance"),
 )
 _JOINT_LAW = (
     Column("activation", "activation"),
-    Column("dim", "d", _size),
-    Column("width", "m", _size),
+    Column("dim", "d", size),
+    Column("width", "m", size),
     Column("seed", "seed"),
     Column("s", "s τ²/ν"),
-    Column("draws", "implicit", _size),
-    Column("explicit_draws", "explicit", _size),
+    Column("draws", "implicit", size),
+    Column("explicit_draws", "explicit", size),
     Column("ks", "largest distance"),
     Column("correlation", "correlation"),
     Column("explicit_correlation", "explicit"),
@@ -131,14 +119,14 @@ _DEPTH = (
     Column("depth", "L"),
     Column("widths", "widths"),
     Column("seed", "seed"),
-    Column("draws", "networks", _size),
-    Column("flip_probability", "flips", _share),
-    Column("limit", "limit", _share),
-    Column("ray_draws", "rays", _size),
-    Column("unflipped", "never flips", _share),
-    Column("q25", "25 %", _shown),
-    Column("q50", "50 %", _shown),
-    Column("q75", "75 %", _shown),
+    Column("draws", "networks", size),
+    Column("flip_probability", "flips", share),
+    Column("limit", "limit", share),
+    Column("ray_draws", "rays", size),
+    Column("unflipped", "never flips", share),
+    Column("q25", "25 %", number_or_infinity),
+    Column("q50", "50 %", number_or_infinity),
+    Column("q75", "75 %", number_or_infinity),
     Column("limit_q50", "limit, 50 %"),
 )
 _NOTES = {
@@ -159,7 +147,7 @@ _COLUMNS = {
 }
 
 
-def _listings(plan: Plan, table: pl.DataFrame) -> list[Listing]:
+def _listings(plan: Plan, table: pl.DataFrame) -> list[Table]:
     found = []
     for experiment in plan.experiments:
         if isinstance(experiment, RandomExperiment) and len(table):
@@ -167,7 +155,7 @@ def _listings(plan: Plan, table: pl.DataFrame) -> list[Listing]:
             if rows:
                 columns, note = _COLUMNS[experiment.kind], _NOTES[experiment.kind]
                 title = f"Every ensemble of {experiment.name}"
-                found.append(Listing(title, note, columns, rows, held=("activation",)))
+                found.append(Table(title, note, columns, rows, held=("activation",)))
     return found
 
 

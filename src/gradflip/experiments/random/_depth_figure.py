@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 import polars as pl
 
-from gradflip.drawing import COLORS, HINT, THEORY, Drawn, Figure, colored, heading, listed, ticks, with_shares
-from gradflip.experiments import PAPERS, SHAPES, covered
+from gradflip.drawing import (
+    COLORS,
+    DASHED,
+    HINT,
+    PANEL,
+    THEORY,
+    Chart,
+    Figure,
+    colored,
+    extent,
+    faded,
+    heading,
+    interval_tooltip,
+    linear_y,
+    listed,
+    log_y,
+    selection,
+    with_shares,
+)
+from gradflip.experiments import PAPERS, SHAPES, Experiment, Settings, covered
 
 _TOP = 30.0  # ratios above, infinite ones too, are drawn here
 _BOTTOM = 0.1
 
 
-def depth_figure(name: str, rows: pl.DataFrame, observations: pl.DataFrame) -> Figure:
+def depth_figure(experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings) -> Figure:
     """Three panels per activation and scale of the weights, and one of what the theorems cover.
 
     Args:
-        name: Of the experiment.
-        rows: Of the measure `_random_depth`.
-        observations: Of it: how many networks each attack flips.
+        experiment: The experiment.
+        rows: Its rows.
+        observations: How many networks each attack flips.
+        settings: The settings of the run.
 
     Returns:
         A figure.
     """
     numbers = _numbers(rows)
-    panels: list[Drawn] = []
+    panels: list[Chart] = []
     at: list[dict[str, str]] = []
     for scale, activation in numbers.select("scale", "activation").unique(maintain_order=True).iter_rows():
         own = numbers.filter(scale=scale)
@@ -35,7 +52,7 @@ def depth_figure(name: str, rows: pl.DataFrame, observations: pl.DataFrame) -> F
         at += [{"activation": activation}] * 3
     panels.append(_theorems(rows))
     at.append({})
-    return Figure(name, tuple(panels), numbers, _caption(rows, numbers), at=tuple(at), hint=HINT)
+    return Figure(experiment.name, tuple(panels), numbers, _caption(rows, numbers), at=tuple(at), hint=HINT)
 
 
 def _numbers(rows: pl.DataFrame) -> pl.DataFrame:
@@ -69,14 +86,13 @@ def _shapes(numbers: pl.DataFrame) -> list[str]:
     return [shape for shape in SHAPES if shape in present]
 
 
-def _tooltip(numbers: pl.DataFrame) -> list[alt.Tooltip]:
+def _tooltip() -> list[alt.Tooltip]:
     return [
         alt.Tooltip("curve:N", title="shape"),
         alt.Tooltip("depth:Q", title="depth L"),
         alt.Tooltip("widths:N", title="widths"),
         alt.Tooltip("probability:Q", format=".3f", title="flipped by s = ν/τ²"),
-        alt.Tooltip("low:Q", format=".3f", title="95 % interval from"),
-        alt.Tooltip("high:Q", format=".3f", title="to"),
+        *interval_tooltip(".3f"),
         alt.Tooltip("draws:Q", title="networks drawn"),
         alt.Tooltip("median:Q", format=".3g", title="median ρ √d / limit"),
         alt.Tooltip("ray_draws:Q", title="rays followed"),
@@ -90,62 +106,47 @@ def _by_depth(drawn: pl.DataFrame, chosen: alt.Parameter) -> alt.Chart:
         x=alt.X("depth:O", title="depth L, hidden layers", sort=depths, axis=alt.Axis(labelAngle=0, grid=False)),
         xOffset=alt.XOffset("curve:N", sort=shapes),
         color=colored(shapes, "", columns=3),
-        opacity=_faint(chosen),
+        opacity=faded(chosen),
     )
     return chart
 
 
 def _chosen(panel: str, scale: str) -> alt.Parameter:
-    """A selection by the legend, named as a Vega parameter may be."""
+    """A selection by the legend, under a name that Vega allows."""
     word = "".join(c if c.isalnum() else "_" for c in scale)
-    return alt.selection_point(name=f"chosen_{panel}_{word}", fields=["curve"], bind="legend")
+    return selection(f"{panel}_{word}")
 
 
-def _faint(chosen: alt.Parameter) -> Any:
-    return alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
-
-
-def _probability(numbers: pl.DataFrame, scale: str) -> Drawn:
+def _probability(numbers: pl.DataFrame, scale: str) -> Chart:
     drawn = _largest(numbers)
-    chosen = _chosen("probability", scale)
-    domain = alt.Scale(domain=[0, 1], nice=False)
-    axis = alt.Axis(gridOpacity=0.4, tickCount=5)
-    title = "P(flip) at s = ν/τ²"
+    chosen, title = _chosen("probability", scale), "P(flip) at s = ν/τ²"
     base = _by_depth(drawn, chosen)
-    limit = alt.Chart(drawn.select("limit").head(1)).mark_rule(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5)
-    bars = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title=title, scale=domain, axis=axis), y2="high:Q")
-    points = base.mark_point(filled=True, size=36).encode(
-        y=alt.Y("probability:Q", title=title, scale=domain, axis=axis), tooltip=_tooltip(drawn)
-    )
-    limit_line = limit.encode(y=alt.Y("limit:Q", title=title, scale=domain, axis=axis))
-    return alt.layer(limit_line, bars, points.add_params(chosen)).properties(
-        width=250, height=230, title=heading(f"{scale}: one step of size ν/τ²", f"dashed: {drawn['limit'][0]:.3f}")
+    bars = base.mark_rule(strokeWidth=1.5).encode(y=linear_y("low", title), y2="high:Q")
+    points = base.mark_point(filled=True, size=36).encode(y=linear_y("probability", title), tooltip=_tooltip())
+    limit = alt.Chart(drawn.select("limit").head(1)).mark_rule(**DASHED).encode(y=linear_y("limit", title))
+    return alt.layer(limit, bars, points.add_params(chosen)).properties(
+        **PANEL, title=heading(f"{scale}: one step of size ν/τ²", f"dashed: {drawn['limit'][0]:.3f}")
     )
 
 
-def _ratio(numbers: pl.DataFrame, scale: str) -> Drawn:
+def _ratio(numbers: pl.DataFrame, scale: str) -> Chart:
     drawn = _largest(numbers).with_columns(
         pl.col(name).fill_null(float("inf")).clip(_BOTTOM, _TOP).alias(f"{name}_drawn")
         for name in ("lower", "median", "upper")
     )
     chosen = _chosen("ratio", scale)
-    domain = alt.Scale(type="log", domain=[_BOTTOM, _TOP], nice=False)
-    axis = alt.Axis(values=ticks([_BOTTOM, _TOP]), format="~g", gridOpacity=0.4)
-    title = "ρ √d over the limit's median"
+
+    def y(column: str) -> alt.Y:
+        return log_y(column, "ρ √d over the limit's median", [_BOTTOM, _TOP])
+
     base = _by_depth(drawn, chosen)
-    bars = base.mark_rule(strokeWidth=1.5).encode(
-        y=alt.Y("lower_drawn:Q", title=title, scale=domain, axis=axis), y2="upper_drawn:Q"
-    )
-    points = base.mark_point(filled=True, size=36).encode(
-        y=alt.Y("median_drawn:Q", title=title, scale=domain, axis=axis), tooltip=_tooltip(drawn)
-    )
+    bars = base.mark_rule(strokeWidth=1.5).encode(y=y("lower_drawn"), y2="upper_drawn:Q")
+    points = base.mark_point(filled=True, size=36).encode(y=y("median_drawn"), tooltip=_tooltip())
     first = drawn.row(0, named=True)
     quartiles = pl.DataFrame({"value": [first["limit_lower"], 1.0, first["limit_upper"]]})
-    rules = alt.Chart(quartiles).mark_rule(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5).encode(
-        y=alt.Y("value:Q", title=title, scale=domain, axis=axis)
-    )  # fmt: skip
+    rules = alt.Chart(quartiles).mark_rule(**DASHED).encode(y=y("value"))
     return alt.layer(rules, bars, points.add_params(chosen)).properties(
-        width=250, height=230, title=heading(f"{scale}: size of the flip", "dashed: quartiles of the limit")
+        **PANEL, title=heading(f"{scale}: size of the flip", "dashed: quartiles of the limit")
     )
 
 
@@ -160,34 +161,32 @@ def _steps(observations: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _several(steps: pl.DataFrame, scale: str) -> Drawn:
-    color = colored(_shapes(steps), "", columns=3)
+def _several(steps: pl.DataFrame, scale: str) -> Chart:
     chosen = _chosen("steps", scale)
-    x = alt.X("s:Q", title="steps in all, in ν/τ²", scale=alt.Scale(domain=[0, float(steps["s"].max()) * 1.04]))  # type: ignore[arg-type]
+    x = alt.X("s:Q", title="steps in all, in ν/τ²", scale=alt.Scale(domain=[0, extent(steps["s"])[1] * 1.04]))
     x = x.axis(grid=False, tickCount=5)
-    y = alt.Y("probability:Q", title="share flipped", scale=alt.Scale(domain=[0, 1], nice=False))
-    y = y.axis(gridOpacity=0.4, tickCount=5)
     dashes = alt.Scale(domain=["several steps", "one step"], range=[[1, 0], [2, 2]])
-    dash = alt.StrokeDash("way:N", scale=dashes, legend=None)
     tooltip = [
         alt.Tooltip("curve:N", title="shape"),
         alt.Tooltip("way:N", title="attack"),
         alt.Tooltip("s:Q", format=".3g", title="s, in ν/τ²"),
         alt.Tooltip("probability:Q", format=".3f", title="share flipped"),
-        alt.Tooltip("low:Q", format=".3f", title="95 % interval from"),
-        alt.Tooltip("high:Q", format=".3f", title="to"),
+        *interval_tooltip(".3f"),
         alt.Tooltip("draws:Q", title="networks drawn"),
     ]
-    base = alt.Chart(steps).encode(x=x, y=y, color=color, opacity=_faint(chosen))
-    lines = base.mark_line(strokeWidth=1.5).encode(strokeDash=dash)
+    base = alt.Chart(steps).encode(
+        x=x, y=linear_y("probability", "share flipped"), color=colored(_shapes(steps), "", columns=3),
+        opacity=faded(chosen),
+    )  # fmt: skip
+    lines = base.mark_line(strokeWidth=1.5).encode(strokeDash=alt.StrokeDash("way:N", scale=dashes, legend=None))
     points = base.mark_point(filled=True, size=20).encode(tooltip=tooltip).add_params(chosen)
     depth, about = steps["depth"][0], "solid: steps of ν/(4 τ²); dotted: one step of their total"
     return alt.layer(lines, points).properties(
-        width=250, height=230, title=heading(f"{scale}: several steps against one, L = {depth}", about)
+        **PANEL, title=heading(f"{scale}: several steps against one, L = {depth}", about)
     )
 
 
-def _theorems(rows: pl.DataFrame) -> Drawn:
+def _theorems(rows: pl.DataFrame) -> Chart:
     """Which theorem speaks of which shape."""
     kinds = rows.select("activation", "shape").unique(maintain_order=True).rows()
     order = [(a, shape) for a in dict.fromkeys(a for a, _ in kinds) for shape in SHAPES if (a, shape) in kinds]

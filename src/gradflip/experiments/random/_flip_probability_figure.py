@@ -7,18 +7,39 @@ import numpy as np
 import polars as pl
 
 from gradflip.claims import wilson
-from gradflip.drawing import HINT, THEORY, Drawn, Figure, colored, heading, listed, with_shares
+from gradflip.drawing import (
+    DASHED,
+    HINT,
+    Chart,
+    Figure,
+    colored,
+    extent,
+    faded,
+    heading,
+    interval_tooltip,
+    linear_x,
+    linear_y,
+    listed,
+    selection,
+    with_shares,
+)
+from gradflip.experiments import Experiment, Settings
 from gradflip.theory import limits
 
 _LIMIT_POINTS = 60
+_LOW = {"width": 250, "height": 200}  # panels
 
 
-def flip_probability_figure(name: str, rows: pl.DataFrame) -> Figure:
+def flip_probability_figure(
+    experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+) -> Figure:
     """One panel per activation.
 
     Args:
-        name: Of the experiment.
-        rows: Of the measure `_random_flip_probability`.
+        experiment: The experiment.
+        rows: Its rows.
+        observations: Not drawn.
+        settings: The settings of the run.
 
     Returns:
         A figure.
@@ -28,7 +49,7 @@ def flip_probability_figure(name: str, rows: pl.DataFrame) -> Figure:
     panels = [_panel(numbers.filter(activation=activation), activation) for activation in activations]
     panels.append(_differences(numbers, activations))
     at = (*({"activation": activation} for activation in activations), {})
-    return Figure(name, tuple(panels), numbers, _caption(numbers), at=at, hint=HINT)
+    return Figure(experiment.name, tuple(panels), numbers, _caption(numbers), at=at, hint=HINT)
 
 
 def _numbers(rows: pl.DataFrame) -> pl.DataFrame:
@@ -47,32 +68,32 @@ def _numbers(rows: pl.DataFrame) -> pl.DataFrame:
     return with_shares(pooled).with_columns(size)
 
 
-def _panel(numbers: pl.DataFrame, activation: str) -> Drawn:
+def _steps(numbers: pl.DataFrame) -> alt.X:
+    """The axis of steps, from 0 to a little beyond the largest."""
+    return linear_x("s", "step s, in ν / τ²", [0, _last(numbers)])
+
+
+def _last(numbers: pl.DataFrame) -> float:
+    return extent(numbers["s"])[1] * 1.04
+
+
+def _panel(numbers: pl.DataFrame, activation: str) -> Chart:
     curves = sorted(set(numbers["curve"].to_list()), key=lambda curve: ("explicit" not in curve, len(curve), curve))
-    top = float(numbers["s"].max()) * 1.04  # type: ignore[arg-type]
-    x = alt.X("s:Q", title="step s, in ν / τ²", scale=alt.Scale(domain=[0, top], nice=False))
-    x = x.axis(grid=False, tickCount=5)
-    y = alt.Y("probability:Q", title="P(f(x) f(x(s)) < 0)", scale=alt.Scale(domain=[0, 1], nice=False))
-    y = y.axis(gridOpacity=0.4, tickCount=5)
-    color = colored(curves, "")
+    x, y, color = _steps(numbers), linear_y("probability", "P(f(x) f(x(s)) < 0)"), colored(curves, "")
     tooltip = [
         alt.Tooltip("curve:N", title="networks"),
         alt.Tooltip("s:Q", format=".3g", title="s, in ν / τ²"),
         alt.Tooltip("probability:Q", format=".4f", title="share that flips"),
-        alt.Tooltip("low:Q", format=".4f", title="95 % interval from"),
-        alt.Tooltip("high:Q", format=".4f", title="to"),
+        *interval_tooltip(".4f"),
         alt.Tooltip("limit:Q", format=".4f", title="limit"),
         alt.Tooltip("draws:Q", title="networks drawn"),
     ]
-    known = limits(activation)
-    s = np.linspace(0, top, _LIMIT_POINTS)
-    curve = pl.DataFrame({"s": s, "probability": [known.flip_probability(v * known.nu / known.tau**2) for v in s]})
     exact = numbers.filter(pl.col("series") == "exact law")
     explicit = numbers.filter(pl.col("series") == "explicit")
     largest = exact.filter(pl.col("dim") == pl.col("dim").max())
-    off = float((largest["probability"] - largest["limit"]).abs().max())  # type: ignore[arg-type]
+    off = extent((largest["probability"] - largest["limit"]).abs())[1]
     layers = [
-        alt.Chart(curve).mark_line(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5).encode(x=x, y=y),
+        alt.Chart(_limit(activation, _last(numbers))).mark_line(**DASHED).encode(x=x, y=y),
         alt.Chart(exact).mark_line(strokeWidth=1.5).encode(x=x, y=y, color=color),
         alt.Chart(exact).mark_point(opacity=0, size=60).encode(x=x, y=y, tooltip=tooltip),
         alt.Chart(explicit).mark_rule(strokeWidth=1.5).encode(
@@ -81,37 +102,39 @@ def _panel(numbers: pl.DataFrame, activation: str) -> Drawn:
         alt.Chart(explicit).mark_point(filled=True, size=30).encode(x=x, y=y, color=color, tooltip=tooltip),
     ]  # fmt: skip
     about = f"d = {largest['dim'][0]}: at most {off:.3f} from the limit"
-    return alt.layer(*layers).properties(width=250, height=200, title=heading(activation, about))
+    return alt.layer(*layers).properties(**_LOW, title=heading(activation, about))
 
 
-def _differences(numbers: pl.DataFrame, activations: list[str]) -> Drawn:
+def _limit(activation: str, last: float) -> pl.DataFrame:
+    """The flip probability of the limit."""
+    known = limits(activation)
+    s = np.linspace(0, last, _LIMIT_POINTS)
+    return pl.DataFrame({"s": s, "probability": [known.flip_probability(v * known.nu / known.tau**2) for v in s]})
+
+
+def _differences(numbers: pl.DataFrame, activations: list[str]) -> Chart:
     """How much more often than in the limit the smallest networks of the exact law flip, all activations together."""
     exact = numbers.filter(pl.col("series") == "exact law")
     small = exact.filter(pl.col("dim") == pl.col("dim").min())
     drawn = small.with_columns(
         pl.col("activation").alias("curve"), (pl.col("probability") - pl.col("limit")).alias("from_limit")
     )
-    top = float(numbers["s"].max()) * 1.04  # type: ignore[arg-type]
-    x = alt.X("s:Q", title="step s, in ν / τ²", scale=alt.Scale(domain=[0, top], nice=False))
-    x = x.axis(grid=False, tickCount=5)
+    x = _steps(numbers)
     y = alt.Y("from_limit:Q", title="P - limit", axis=alt.Axis(gridOpacity=0.4, tickCount=5))
-    chosen = alt.selection_point(name="chosen_difference", fields=["curve"], bind="legend")
-    faint = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.1))
-    base = alt.Chart(drawn).encode(x=x, y=y, color=colored(activations, "", columns=4), opacity=faint)
+    chosen = selection("difference")
+    base = alt.Chart(drawn).encode(x=x, y=y, color=colored(activations, "", columns=4), opacity=faded(chosen))
     tooltip = [
         alt.Tooltip("curve:N", title="activation"),
         alt.Tooltip("s:Q", format=".3g", title="s, in ν / τ²"),
         alt.Tooltip("from_limit:Q", format="+.4f", title="share that flips, less the limit"),
         alt.Tooltip("draws:Q", title="networks drawn"),
     ]
-    zero = alt.Chart(pl.DataFrame({"s": [0.0, top], "from_limit": [0.0, 0.0]})).mark_line(
-        strokeDash=[6, 4], color=THEORY, strokeWidth=1.5
-    )
+    zero = alt.Chart(pl.DataFrame({"s": [0.0, _last(numbers)], "from_limit": [0.0, 0.0]})).mark_line(**DASHED)
     points = base.mark_point(filled=True, size=24).encode(tooltip=tooltip).add_params(chosen)
     size = small.row(0, named=True)
     about = f"exact law, d = {size['dim']}, m = {size['width']}; 95 % ± {_widest(small):.3f}"
     return alt.layer(zero.encode(x=x, y=y), base.mark_line(strokeWidth=1.5), points).properties(
-        width=250, height=200, title=heading("difference from the limit", about)
+        **_LOW, title=heading("difference from the limit", about)
     )
 
 

@@ -7,16 +7,20 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from gradflip.drawing import COLORS, THEORY, Drawn, Figure, heading, listed
+from gradflip.drawing import COLORS, DASHED, Chart, Figure, extent, heading, listed
+from gradflip.experiments import Experiment, Settings
 
 
-def joint_law_figure(name: str, rows: pl.DataFrame, observations: pl.DataFrame) -> Figure:
+def joint_law_figure(
+    experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+) -> Figure:
     """A panel per activation and step.
 
     Args:
-        name: Of the experiment.
-        rows: Of the measure `_random_joint_law`.
-        observations: Of it: counts of explicit networks, bands of implicit ones.
+        experiment: The experiment.
+        rows: Its rows.
+        observations: Counts of explicit networks, bands of implicit ones.
+        settings: The settings of the run.
 
     Returns:
         A figure.
@@ -25,14 +29,15 @@ def joint_law_figure(name: str, rows: pl.DataFrame, observations: pl.DataFrame) 
         ValueError: If no explicit networks were drawn.
     """
     if not len(observations):
-        raise ValueError(f"no explicit network of {name} was drawn; there is nothing to compare.")
+        raise ValueError(f"no explicit network of {experiment.name} was drawn; there is nothing to compare.")
     numbers = _numbers(observations)
     panels, at = [], []
     for activation, s in numbers.select("activation", "s").unique(maintain_order=True).iter_rows():
         own = rows.drop_nulls("explicit_draws").filter(activation=activation, s=s)
         panels.append(_panel(numbers.filter(activation=activation, s=s), own.row(0, named=True)))
         at.append({"activation": activation})
-    return Figure(name, tuple(panels), numbers, _caption(rows), at=tuple(at), hint="Hover a cell for its count.")
+    caption, hint = _caption(rows), "Hover a cell for its count."
+    return Figure(experiment.name, tuple(panels), numbers, caption, at=tuple(at), hint=hint)
 
 
 def _numbers(observations: pl.DataFrame) -> pl.DataFrame:
@@ -50,42 +55,51 @@ def _numbers(observations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _panel(numbers: pl.DataFrame, row: dict[str, Any]) -> Drawn:
+def _panel(numbers: pl.DataFrame, row: dict[str, Any]) -> Chart:
     s, reach = row["s"], row["reach"]
-    domain = alt.Scale(domain=[-reach, reach], nice=False)
+    scale = alt.Scale(domain=[-reach, reach], nice=False)
     axis = alt.Axis(grid=False, tickCount=7)
-    x = alt.X("f:Q", title="f(x) / ν", scale=domain, axis=axis)
-    total = int(numbers.filter(what="count")["count"].sum())
-    counts = numbers.filter(what="count").select("f", "f_to", "after", "after_to", "count")
-    counts = counts.with_columns((pl.col("count") / total).sqrt().round(4).alias("shade"))
-    y_title = "f(x(s)) / ν"
+    x = alt.X("f:Q", title="f(x) / ν", scale=scale, axis=axis)
+
+    def y(column: str) -> alt.Y:
+        return alt.Y(f"{column}:Q", title="f(x(s)) / ν", scale=scale, axis=axis)
+
+    counts = _shaded(numbers)
+    shades = alt.Scale(domain=[0, extent(counts["shade"])[1]], range=[0.04, 1])
     tooltip = [
         alt.Tooltip("count:Q", title="networks"),
         alt.Tooltip("f:Q", format=".1f", title="f(x) / ν from"),
         alt.Tooltip("after:Q", format=".1f", title="f(x(s)) / ν from"),
     ]
-    top = float(counts["shade"].max())  # type: ignore[arg-type]
     density = alt.Chart(counts).mark_rect(color=COLORS[0]).encode(
-        x=x, x2="f_to:Q", y=alt.Y("after:Q", title=y_title, scale=domain, axis=axis), y2="after_to:Q",
-        opacity=alt.Opacity("shade:Q", legend=None, scale=alt.Scale(domain=[0, top], range=[0.04, 1])),
-        tooltip=tooltip,
+        x=x, x2="f_to:Q", y=y("after"), y2="after_to:Q", tooltip=tooltip,
+        opacity=alt.Opacity("shade:Q", legend=None, scale=shades),
     )  # fmt: skip
-    ends = pl.DataFrame({
-        "f": [0.0, reach, -reach, 0.0], "after": [-s, reach - s, s - reach, s], "side": ["+", "+", "-", "-"],
-    })  # fmt: skip
-    limit = alt.Chart(ends).mark_line(strokeDash=[6, 4], color=THEORY, strokeWidth=1.5, clip=True).encode(
-        x=x, y=alt.Y("after:Q", title=y_title, scale=domain, axis=axis), detail="side:N"
-    )  # fmt: skip
-    bands = numbers.filter(what="band").sort("f").with_columns((pl.col("f") > 0).alias("side"))
+    limit = alt.Chart(_half_lines(s, reach)).mark_line(**DASHED, clip=True)
+    bands = alt.Chart(numbers.filter(what="band").sort("f").with_columns((pl.col("f") > 0).alias("side")))
     lines = [
-        alt.Chart(bands).mark_line(color=COLORS[1], strokeWidth=width, clip=True).encode(
-            x=x, y=alt.Y(f"{name}:Q", title=y_title, scale=domain, axis=axis), detail="side:N"
-        )
+        bands.mark_line(color=COLORS[1], strokeWidth=width, clip=True).encode(x=x, y=y(name), detail="side:N")
         for name, width in (("low", 1), ("middle", 2), ("high", 1))
-    ]  # fmt: skip
+    ]
     about = f"correlation {row['correlation']:.3f}, explicit {row['explicit_correlation']:.3f}, "
     title = heading(f"{row['activation']}, s = {s:g} ν/τ²", about + f"limit {row['limit_correlation']:.3f}")
-    return alt.layer(density, limit, *lines).properties(width=250, height=250, title=title)
+    return alt.layer(density, limit.encode(x=x, y=y("after"), detail="side:N"), *lines).properties(
+        width=250, height=250, title=title
+    )
+
+
+def _shaded(numbers: pl.DataFrame) -> pl.DataFrame:
+    """Counts, and their shade: the square root of the share, so that rare pairs are seen."""
+    counts = numbers.filter(what="count").select("f", "f_to", "after", "after_to", "count")
+    total = int(counts["count"].sum())
+    return counts.with_columns((pl.col("count") / total).sqrt().round(4).alias("shade"))
+
+
+def _half_lines(s: float, reach: float) -> pl.DataFrame:
+    """The limit: f - s where f > 0, f + s where f < 0."""
+    return pl.DataFrame({
+        "f": [0.0, reach, -reach, 0.0], "after": [-s, reach - s, s - reach, s], "side": ["+", "+", "-", "-"],
+    })  # fmt: skip
 
 
 def _caption(rows: pl.DataFrame) -> str:
