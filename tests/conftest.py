@@ -9,6 +9,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+pytest.register_assert_rewrite("commands")  # the one module of helpers that asserts
+
 # derandomize: a test that fails, fails again
 hypothesis.settings.register_profile("gradflip", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("gradflip")

@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from test_certificate import LARGER
-from test_joint import close_classes, make, networks_of, total
 
 from cases import refused
 from gradflip import Certificate, FileError, LazyBall, TwoLayer, certify, verify
 from gradflip.certificates import JointCertificate, _verify, certify_jointly, opposite_groups
 from gradflip.certificates._joint import certain_errors
 from gradflip.certificates._verify import _Ball, _fewest, _lengths
+from joint_problems import close_classes, make, networks_of, total
+from rational import LARGER
 
 PARTS = ("x", "y", "groups", "weights", "perturbed", "bound", "lowest", "errors")
 FORMS = [{}, {"bias": True, "output_bias": True}]
