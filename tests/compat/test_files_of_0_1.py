@@ -43,7 +43,6 @@ ADDED = {"measure"}
 SELECTED_BY = {"lazy": "normalize", "adversarial": "training", "ball": "ball_kind", "random": "kind"}
 """The column of a table of 0.1 that says which rows are of a family."""
 
-NO_NARROW_ROWS = "the page of random networks formats shares of narrow networks also where there are none"
 
 close = functools.partial(pytest.approx, rel=1e-9, abs=1e-12, nan_ok=True)
 
@@ -354,7 +353,6 @@ def test_a_table_without_the_column_that_rows_are_selected_by_is_not_printed_as_
     assert said.strip() if status == 0 else is_refusal(status, errors)
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason=NO_NARROW_ROWS)
 @pytest.mark.parametrize("shape", ["decreasing", "width 2"])
 def test_a_run_interrupted_before_a_kind_of_shape_is_told(shape, folder, capsys):
     copy = folder("random")

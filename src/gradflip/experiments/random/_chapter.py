@@ -65,7 +65,8 @@ def _deep(rows: pl.DataFrame) -> dict[str, Any] | None:
     wide, narrow = (largest.filter(kept)["flip_probability"] for kept in (grows, ~grows))
     return {
         "depth": deepest["depth"][0],
-        **{"wide": [wide.min(), wide.max()], "narrow": [narrow.min(), narrow.max()]},
+        "wide": [wide.min(), wide.max()] if len(wide) else None,
+        "narrow": [narrow.min(), narrow.max()] if len(narrow) else None,
         "limit": largest["limit"][0],
     }
 
