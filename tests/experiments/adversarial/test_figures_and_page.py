@@ -440,8 +440,12 @@ def test_the_page_draws_its_figures_without_errors_or_requests(browser, drawn, s
     maps = opened.locator(".chart svg .mark-rect.role-mark path")
     assert maps.count() == 3 * 25 + 3 * 24
     if width == 1100:
-        opened.locator(".chart svg .role-legend-entry text").get_by_text("text + clip", exact=True).dispatch_event("click")
-        opened.locator(".chart svg .role-legend-entry text").get_by_text("single step", exact=True).first.dispatch_event("click")
+        opened.locator(".chart svg .role-legend-entry text").get_by_text("text + clip", exact=True).dispatch_event(
+            "click"
+        )
+        opened.locator(".chart svg .role-legend-entry text").get_by_text(
+            "single step", exact=True
+        ).first.dispatch_event("click")
         maps.first.hover()
         opened.get_by_text("still right, mean over seeds").wait_for()
     assert heard == []
