@@ -35,7 +35,7 @@ laws: $(VENV)/.installed-dev
 readme: $(VENV)/.installed-dev
 	$(BIN)/python tests/readme_commands.py
 
-# networks are trained once and kept under benchmarks/.cache; needs MNIST (GRADFLIP_DATA or a download)
+# networks are trained once and kept in the user's cache folder; needs MNIST (GRADFLIP_DATA or a download)
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/bench_flip.py --json docs/benchmarks/bench_flip.json
 	$(BIN)/python benchmarks/bench_train.py --json docs/benchmarks/bench_train.json

@@ -5,7 +5,8 @@
 In one run and in turn: `flip` on both paths; the bare products, as fast as they go; a full sort of all breakpoints; a
 bisection by forward passes; the published line search in steps of 0.001, image by image; foolbox's
 L2FastGradientAttack with 20 budgets, where foolbox is installed. Networks at random and trained lazily (C0 = 10, 40);
-these are trained once and kept under benchmarks/.cache.
+these are trained once and kept in the user's cache folder, beside the
+data (on Linux in $XDG_CACHE_HOME/gradflip/benchmarks or ~/.cache/gradflip/benchmarks).
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import torch
 from interleaved import against, interleaved, shown, write
 from torch import Tensor
@@ -23,7 +25,7 @@ from torch import Tensor
 import gradflip
 from gradflip import FlipStatus, LazyBall, PiecewiseLinear, TwoLayer
 
-CACHE = Path(__file__).parent / ".cache"
+CACHE = Path(platformdirs.user_cache_dir("gradflip"), "benchmarks")
 BLOCK = 512  # as fast as any
 SLOW = 50  # images for the slow peers
 
@@ -44,7 +46,7 @@ def trained(data: str, dim: int, width: int, C0: float) -> TwoLayer:
     network0 = TwoLayer.random(dim, width, seed=0, dtype=torch.float32)
     ball = LazyBall(network0, C0)
     fit = gradflip.train(network0, split.x_train, split.y_train, ball=ball, max_epochs=60, seed=0)
-    CACHE.mkdir(exist_ok=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
     fit.network.save(path)
     return fit.network
 

@@ -170,7 +170,7 @@ def weights(family: str, width: int, *, count: int, seed: int) -> Weights:
 
 
 def rays_of(many: Weights, sigma: Activation):
-    """One `Ray` batch of `n` different networks, each with its one input, from the formulas of spec 1.2."""
+    """One `Ray` batch of `n` different networks, each with its one input, by docs/mathematics/model.md, "The ray"."""
     from gradflip import Ray
 
     root = len(many.a) ** 0.5

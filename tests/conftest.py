@@ -1,13 +1,26 @@
-"""What every test shares: seeds, one thread, the folder of reference data.
+"""What every test shares: seeds, one thread, the folder of reference data, a real browser for the pages.
 
 gradflip is not imported here, so that jaxtyping's pytest plugin can hook its import.
 """
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NO_FONTS = "<?xml version='1.0'?><!DOCTYPE fontconfig SYSTEM 'fonts.dtd'><fontconfig></fontconfig>"
+
+pytest.register_assert_rewrite("commands")  # the one module of helpers that asserts
 
 # derandomize: a test that fails, fails again
 hypothesis.settings.register_profile("gradflip", deadline=None, derandomize=True, database=None)
@@ -33,3 +46,20 @@ def reference_network() -> Path:
     if not path.is_file():
         pytest.skip("$GRADFLIP_DATA/reference does not hold lazy_mnist01_size10_bias_m1000_C10.npz")
     return path
+
+
+@pytest.fixture(scope="module", params=["machine-fonts", "no-fonts"])
+def browser(request, tmp_path_factory):
+    """Chromium, once with the fonts of the machine and once with none that it knows."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as running:
+        environment = dict(os.environ)
+        if request.param == "no-fonts":  # a page's layout must not depend on which fonts a machine has
+            folder = tmp_path_factory.mktemp("fontconfig")
+            (folder / "fonts.conf").write_text(NO_FONTS)
+            environment["FONTCONFIG_FILE"] = str(folder / "fonts.conf")
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env=environment)
+        yield opened
+        opened.close()

@@ -10,8 +10,6 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from test_certificate import LARGER
-from test_joint import close_classes, make, networks_of, total
 
 from cases import refused
 from gradflip import Certificate, FileError, LazyBall, TwoLayer, certify, verify
@@ -19,6 +17,8 @@ from gradflip.certificates import JointCertificate, _verify, certify_jointly, op
 from gradflip.certificates._enclosures import combination_norms_above
 from gradflip.certificates._joint import certified_errors
 from gradflip.certificates._verify import _fewest_errors, _IntervalBall
+from joint_problems import close_classes, make, networks_of, total
+from rational import LARGER
 
 PARTS = ("x", "y", "groups", "weights", "perturbed", "bound", "lowest", "errors")
 FORMS = [{}, {"bias": True, "output_bias": True}]

@@ -8,12 +8,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from test_certificate import FAMILIES, FORMS, LARGER, exactly, normal, reference_function, small, sphere
 
 from cases import refused
 from gradflip import Activation, Certificate, FileError, LazyBall, TwoLayer, certify, verify
 from gradflip.certificates._certificate import prove
 from gradflip.networks import ACTIVATIONS
+from rational import FAMILIES, FORMS, LARGER, exactly, reference_function, small, sphere
+from tensors import normal
 
 
 def proof(network: TwoLayer, radius: float, x: torch.Tensor, y: torch.Tensor) -> Certificate:

@@ -14,13 +14,10 @@ from cases import hard_tanh, refused
 from gradflip import FileError, TwoLayer, UsageError
 from gradflip.networks import ACTIVATIONS
 from reference import value_by_loop, value_for_autograd
+from tensors import normal
 
 NAMES = [*ACTIVATIONS, "leaky_relu(0.2)"]
 FORMS = [{}, {"bias": True}, {"output_bias": True}, {"bias": True, "output_bias": True, "scaling": "sqrt-d"}]
-
-
-def normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def assert_same(one: TwoLayer, other: TwoLayer) -> None:

@@ -7,6 +7,7 @@ import gradflip.networks._streamed as streamed
 import gradflip.rays._streamed as streamed_rays
 from cases import hard_tanh, refused
 from gradflip import PiecewiseLinear, StreamedTwoLayer, TwoLayer, UsageError, flip
+from tensors import normal
 
 FORMS = [
     {},
@@ -15,10 +16,6 @@ FORMS = [
     {"activation": "leaky_relu(-0.3)"},
     {"activation": hard_tanh(), "bias": True},
 ]
-
-
-def normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

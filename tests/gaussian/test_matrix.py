@@ -9,16 +9,9 @@ from hypothesis import strategies as st
 
 from gradflip import UsageError
 from gradflip.gaussian import DenseGaussian, GaussianMatrix, ImplicitGaussian
+from tensors import normal, seeded
 
 KINDS = [DenseGaussian, ImplicitGaussian]
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=seeded(seed), dtype=torch.float64)
 
 
 queries = st.tuples(

@@ -21,10 +21,7 @@ from gradflip import (
     gradient_ray,
 )
 from reference import dense_points
-
-
-def normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tensors import normal
 
 
 def assert_bracketed(ray: Ray, found, rtol: float) -> None:

@@ -11,12 +11,9 @@ import gradflip.lazy._extrema as extremes
 from cases import hard_tanh, refused, zigzag
 from gradflip import Activation, LazyBall, TwoLayer
 from gradflip.networks import ACTIVATIONS, activation
+from tensors import normal
 
 SIGMAS = [*ACTIVATIONS, "leaky_relu(-0.5)", hard_tanh(), zigzag()]
-
-
-def normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def network(width: int, dim: int, *, bias: bool = False, c: float | None = None, sigma="relu", seed: int = 0, size=1.5):

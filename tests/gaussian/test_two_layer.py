@@ -8,10 +8,7 @@ import torch
 from cases import refused
 from gradflip.gaussian import draw_two_layer
 from gradflip.theory import limits
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tensors import seeded
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "leaky_relu"])

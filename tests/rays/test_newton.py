@@ -25,12 +25,9 @@ from gradflip import (
     train,
 )
 from gradflip.rays._numba import kernels, serves
+from tensors import normal
 
 needs_numba = pytest.mark.skipif(kernels() is None, reason="numba is not installed")
-
-
-def normal(*shape: int, seed: int, dtype=torch.float64) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
 def tiny_networks(dtype: torch.dtype):

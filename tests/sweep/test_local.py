@@ -17,7 +17,7 @@ from gradflip._errors import FileError, UsageError
 from gradflip.sweep import Cell, Measure, RunFolder, measure_cell, run_cells
 from gradflip.sweep._pool import Pool
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
 
 

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from idx_files import idx
 
 from gradflip._errors import FileError
 from gradflip.data._idx import read_idx
+from idx_files import idx
 
 boxes = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6))
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from test_report_figures import table as lazy_table
 
 from gradflip.experiments import EXPERIMENTS, WAYS, Settings, plan
 from gradflip.experiments._lattice import edges
 from gradflip.report import draw, findings, listings, read_table, write_figures, write_report
 from gradflip.sweep import CellResult, RunFolder
+from lazy_rows import table as lazy_table
 
 SETTINGS = Settings()
 LEFT, RIGHT, ATTACKS = NAMES = ("wang2022-fig4-left", "wang2022-fig4-right", "wang2022-one-step-vs-pgd")

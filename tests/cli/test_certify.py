@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from test_cli import LAZY_IMPORTS, gradflip_process, sentence
 
+from commands import LAZY_IMPORTS, gradflip_process, sentence
 from gradflip import Certificate, TwoLayer, load_data
 from gradflip.certificates import JointCertificate
 from gradflip.cli import main

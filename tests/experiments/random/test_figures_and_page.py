@@ -7,15 +7,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from test_report_figures import folder_with as lazy_folder
-from test_report_figures import table as lazy_table
 
 from gradflip.experiments import EXPERIMENTS, Settings, plan
 from gradflip.report import draw, findings, listings, read_table, write_figures, write_report
 from gradflip.sweep import Cell, CellResult, RunFolder, measure_cell
 from gradflip.theory import limits
+from lazy_rows import folder_with as lazy_folder
+from lazy_rows import table as lazy_table
+from measured_folders import SETTINGS, folder_with
 
-SETTINGS = Settings()
 NAMES = [f"montanari2022-{kind}" for kind in ("flip-probability", "any-width", "joint-law", "depth")]
 FEW = {"draws": 40, "explicit_draws": 40, "ray_draws": 3}
 
@@ -35,21 +35,6 @@ def few(cell):
 def results():
     """Every cell of the quick preset by a few draws: a quarter of a minute for all tests of this file."""
     return {cell.hash: few(cell) for cell in plan(["montanari2022"], SETTINGS).cells}
-
-
-def folder_with(path, results, names=("montanari2022",), settings=SETTINGS, changed=lambda row: row):
-    planned = plan(names, settings)
-    folder = RunFolder.create(path, planned.spec)
-    folder.write_env({"gradflip": "0", "machine": "<img src=x onerror=alert(1)>"})
-    for cell in planned.cells:
-        found = results[cell.hash]
-        if isinstance(found, str):
-            folder.write(CellResult(cell, "failed", error=found))
-        else:
-            rows = [changed(dict(row)) for row in found.rows]
-            folder.write(CellResult(cell, "ok", rows=rows, observations=found.observations, seconds=1.5))
-    folder.write_tables(planned.cells)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -27,10 +27,7 @@ from gradflip import (
 )
 from gradflip.rays._numba import kernels
 from reference import value_for_autograd
-
-
-def normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tensors import normal
 
 
 def trained_network(**form) -> tuple[TwoLayer, torch.Tensor]:

@@ -10,12 +10,9 @@ from hypothesis import assume, given, settings
 from cases import refused
 from gradflip import LazyBall, TwoLayer, UsageError
 from reference import cone_by_search, cone_height, deviation_by_loop
+from tensors import normal
 
 FORMS = [{}, {"bias": True}, {"bias": True, "output_bias": True, "scaling": "sqrt-d"}, {"scaling": "sqrt-d"}]
-
-
-def normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def moved(network: TwoLayer, size: float, *, seed: int) -> TwoLayer:

@@ -1,9 +1,9 @@
 """The report in a real browser: every figure drawn, nothing on the console, nothing asked of the network."""
 
 import pytest
-from test_report_figures import folder_with, table
 
 from gradflip.report import write_report
+from lazy_rows import folder_with, table
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

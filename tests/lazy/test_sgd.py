@@ -12,12 +12,9 @@ from cases import refused
 from gradflip import Activation, LazyBall, StopReason, TwoLayer, UsageError, load_data, train
 from gradflip.lazy import train_through
 from reference import train_by_autograd
+from tensors import normal
 
 FORMS = [{}, {"bias": True, "output_bias": True}]
-
-
-def normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def separable(n: int, dim: int, *, seed: int, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:

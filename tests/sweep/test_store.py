@@ -340,7 +340,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_done(tmp_path):
     command = [*private, "sh", "-c", mount, str(tmp_path)]
     if shutil.which("unshare") is None or subprocess.run([*command, "true"], capture_output=True).returncode:
         pytest.skip("this user may not mount a tmpfs")
-    python_path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    python_path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [*command, sys.executable, "-c", FULL_DISK, str(tmp_path)],
         capture_output=True,

@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 import torch
-from idx_files import NAMES, idx
 
 from gradflip._errors import FileError
 from gradflip.data import _mnist as module
 from gradflip.data import load_data
+from idx_files import NAMES, idx
 
 LABELS = "t10k-labels-idx1-ubyte"
 CONTENT = idx(np.arange(10))
