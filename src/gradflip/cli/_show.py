@@ -21,11 +21,11 @@ def show(name: str, /, *, as_json: Json = False) -> None:
     """
     from dataclasses import asdict
 
-    from gradflip.experiments import EXPERIMENTS, named
+    from gradflip.experiments import EXPERIMENTS, select_experiments
 
     if name not in EXPERIMENTS:
         raise UsageError(unknown("experiment", name, EXPERIMENTS))
-    experiment = named([name])[0]
+    experiment = select_experiments([name])[0]
     if as_json:
         print(json.dumps(asdict(experiment), indent=2))
         return
