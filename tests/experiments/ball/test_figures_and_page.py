@@ -7,10 +7,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from gradflip.report._ball_figures import ball_figure
 
 from gradflip.experiments import EXPERIMENTS, Settings, plan
 from gradflip.report import findings, listings, read_table, write_figures, write_report
-from gradflip.report._ball_figures import ball_figure
 from gradflip.sweep import Cell, CellResult, measure_cell
 from measured_folders import folder_with as run_folder
 

@@ -33,7 +33,7 @@ def trainings(
     *,
     seeds: int,
     max_epochs: int,
-    min_steps: int,
+    min_steps: int = 0,
     normalize: bool,
     bias: bool,
 ) -> tuple[Group, ...]:
