@@ -10,15 +10,16 @@ from gradflip import LazyBall, TwoLayer, flip, load_data, pgd, train, train_adve
 from gradflip.experiments import COMPARED, EXPERIMENTS, MAIN, VARIANTS, Settings, plan
 from gradflip.experiments._lattice import lattice
 from gradflip.experiments.adversarial._attacks_measure import measure
-from gradflip.experiments.adversarial._cells import Effort, adversarial_cell
+from gradflip.experiments.adversarial._cells import ADVERSARIAL_ATTACKS, Workload, adversarial_cell, trainings
 from gradflip.lazy import PUBLISHED, Protocol
 
 ADVERSARIAL = [name for name, experiment in EXPERIMENTS.items() if experiment.family.name == "adversarial"]
-EFFORT = Effort(seeds=1, images=96, test_images=40, max_epochs=3, min_steps=0, script_epochs=3, script_steps=4)
+WORKLOAD = Workload(seeds=1, images=96, test_images=40, max_epochs=3, min_steps=0, script_epochs=3, script_steps=4)
 
 
 def measured(way="text", runs=((0.2, 2.0), (0.4, 5.0)), budgets=None):
-    cell = adversarial_cell(Settings(), EFFORT, way, 5, 30, 3, runs, budgets)
+    (group,) = trainings(5, 30, runs, WORKLOAD, budgets=budgets, variants=(way,))
+    cell = adversarial_cell(ADVERSARIAL_ATTACKS, group, Settings(), 3)
     shares = []
     found = measure(cell.to_json()["parameters"], cell.seed, shares.append)
     assert shares[-1] == pytest.approx(1)
