@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from gradflip.claims import Claim
@@ -55,6 +55,19 @@ class Experiment:
             {"preset": preset} | self.family.describe([group for group in groups if group.part == MAIN], self.shown)
             for preset, groups in self.groups.items()
         ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the declaration as JSON values: what is asked, computed, claimed."""
+        words = {name: getattr(self, name) for name in ("name", "title", "question", "source")}
+        return words | {
+            "family": self.family.name,
+            "measure": self.measure.name,
+            "version": self.measure.version,
+            "curve": self.curve,
+            "claims": [{"quantity": claim.quantity, "claimed": claim.words, "why": claim.why} for claim in self.claims],
+            "presets": self.presets(),
+            "groups": {preset: [asdict(group) for group in groups] for preset, groups in self.groups.items()},
+        }
 
     def values(self, parameter: str, settings: Settings) -> tuple[Any, ...]:
         """List what a parameter is in the main part of a preset.
