@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from gradflip._seeds import generator
-from gradflip.data import load_data
+from gradflip.data import Split, load_data
 from gradflip.experiments.ball._claims import CHOSEN, FIXED, GRADIENT, INDEPENDENT
-from gradflip.lazy import LazyBall, train_through
+from gradflip.lazy import Fit, LazyBall, train_through
 from gradflip.lazy._gradient_change import largest_difference
 from gradflip.lazy._sign_changes import crowding, in_slab, slab_bound
 from gradflip.lazy._smallest_gradient import smallest_gradient
@@ -95,22 +95,30 @@ def _networks(parameters: Row, seed: int, progress: Callable[[float], None]) -> 
     images = split.x_test[:points].to(torch.float64)
     start_norm = float(torch.linalg.vector_norm(start.gradient(images), dim=1).mean())
     for ball, fit in zip(balls, fits, strict=True):
-        trained = fit.network.to(dtype=torch.float64)
-        margins = split.y_test.to(torch.float64) * trained(split.x_test.to(torch.float64))
-        row = shape | {
-            "part": "trained",
-            "C0": ball.C0,
-            "constant": parameters["constant"],
-            "gradient": float(torch.linalg.vector_norm(trained.gradient(images), dim=1).mean()),
-            "gradient_start": start_norm,
-            "difference": differing(trained, images),
-            "test_error": float((margins <= 0).to(torch.float64).mean()),
-            "scaled_deviation": fit.deviation * math.sqrt(width),
-            "steps": fit.steps,
-            "stopped_because": fit.stopped_because.value,
-        }
-        rows += _on_lines(row, parameters["lines"])
+        row = shape | {"part": "trained", "C0": ball.C0, "constant": parameters["constant"]}
+        row |= _of_trained(fit, split, images) | {"gradient_start": start_norm}
+        row["difference"] = differing(fit.network.to(dtype=torch.float64), images)
+        rows += _on_lines({name: row[name] for name in _TRAINED}, parameters["lines"])
     return rows
+
+
+_TRAINED = (
+    "dim", "width", "part", "C0", "constant", "gradient", "gradient_start", "difference", "test_error",
+    "scaled_deviation", "steps", "stopped_because",
+)  # fmt: skip
+
+
+def _of_trained(fit: Fit, split: Split, images: Tensor) -> Row:
+    """The gradient of a trained network at some images, its error and how training ended."""
+    trained = fit.network.to(dtype=torch.float64)
+    margins = split.y_test.to(torch.float64) * trained(split.x_test.to(torch.float64))
+    return {
+        "gradient": float(torch.linalg.vector_norm(trained.gradient(images), dim=1).mean()),
+        "test_error": float((margins <= 0).to(torch.float64).mean()),
+        "scaled_deviation": fit.deviation * math.sqrt(trained.width),
+        "steps": fit.steps,
+        "stopped_because": fit.stopped_because.value,
+    }
 
 
 def _in_ball(ball: LazyBall, x: Tensor, value0: Tensor, norms0: Tensor) -> Row:
