@@ -68,10 +68,10 @@ def _networks(parameters: Row, seed: int, progress: Callable[[float], None]) -> 
     shape = {"dim": dim, "width": width}
 
     def differing(network: TwoLayer, at: Tensor) -> float:
-        found = largest_difference(
+        largest = largest_difference(
             network, at, reach, starts=parameters["starts"], steps=parameters["steps"], draw=draw
         )
-        return float(found.mean())
+        return float(largest.mean())
 
     value0, norms0 = start(x), torch.linalg.vector_norm(start.gradient(x), dim=1)
     first = shape | {
@@ -127,15 +127,15 @@ def _in_ball(ball: LazyBall, x: Tensor, value0: Tensor, norms0: Tensor) -> Row:
     supremum = ball.max_value(x, label).maximum(ball.max_value(x, -label))
     rise = supremum - value0.abs()
     smallest = [smallest_gradient(ball, point) for point in x]
-    minimum = sum(found.high for found in smallest) / len(x)
+    minimum = sum(bracket.high for bracket in smallest) / len(x)
     return {
         "part": "ball",
         "rise": float(rise.mean()),
         "rise_share": float(rise.max()) / ball.C0,
         "supremum": float(supremum.max()),
         "minimum": minimum,
-        "minimum_low": sum(found.low for found in smallest) / len(x),
-        "drop": float(norms0.mean()) - minimum if all(found.low > 0 for found in smallest) else None,
+        "minimum_low": sum(bracket.low for bracket in smallest) / len(x),
+        "drop": float(norms0.mean()) - minimum if all(bracket.low > 0 for bracket in smallest) else None,
     }
 
 
@@ -161,8 +161,8 @@ def _fixed(parameters: Row, seed: int, progress: Callable[[float], None]) -> lis
     while done < draws:
         u = torch.randn(min(size, draws - done), width, generator=draw, dtype=torch.float64).abs_()
         done += len(u)
-        for C0, found in counts.items():
-            found.append((u <= C0 / math.sqrt(width)).sum(dim=1))
+        for C0, parts in counts.items():
+            parts.append((u <= C0 / math.sqrt(width)).sum(dim=1))
         progress(done / draws)
     rows = []
     for C0, parts in counts.items():
