@@ -12,7 +12,6 @@ import gradflip.lazy._adversarial as adversarial
 from cases import refused
 from gradflip import (
     FileError,
-    Fit,
     LazyBall,
     StopReason,
     TwoLayer,
@@ -304,27 +303,6 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path):
     file.write_bytes(b"nothing")
     with pytest.raises(FileError, match="is no checkpoint of a training, or a damaged one"):
         train_adversarially(network0, x, y, 0.1, ball, attack_steps=3, max_epochs=1, checkpoint=file)
-
-
-def test_a_fit_is_saved_and_read_again(tmp_path):
-    x, y = examples(dtype=torch.float32)
-    network0 = start(dtype=torch.float32)
-    ball, file = LazyBall(network0, 1.0), tmp_path / "fit.safetensors"
-    fits = [
-        train(network0, x, y, ball=ball, max_epochs=20),
-        train_adversarially(network0, x, y, 0.1, ball, attack_steps=3, max_epochs=2, test=(x, y)),
-    ]
-    for fit in fits:
-        fit.save(file)
-        again = Fit.load(file)
-        assert torch.equal(again.network.W, fit.network.W)
-        assert again.history.equals(fit.history)
-        names = ("stopped_because", "steps", "epochs", "deviation", "left_at", "converged", "robust_accuracy")
-        assert [getattr(again, name) for name in names] == [getattr(fit, name) for name in names]
-        assert torch.equal(TwoLayer.load(file).W, fit.network.W)
-    network0.save(file)
-    with pytest.raises(FileError, match="holds a network but no training of it"):
-        Fit.load(file)
 
 
 def test_runs_of_different_shape_or_number_are_refused():

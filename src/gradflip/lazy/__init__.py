@@ -2,7 +2,9 @@
 
 from gradflip.lazy._adversarial import PUBLISHED, TEXT, Protocol, train_adversarially, train_many_adversarially
 from gradflip.lazy._ball import ConeDistance, LazyBall
-from gradflip.lazy._sgd import Fit, StopReason, train, train_through
+from gradflip.lazy._diagnostics import SignChanges, linearization_error, neuron_distances, sign_changes
+from gradflip.lazy._fit import Fit, StopReason
+from gradflip.lazy._sgd import train, train_through
 
 __all__ = [
     "PUBLISHED",
@@ -11,7 +13,11 @@ __all__ = [
     "Fit",
     "LazyBall",
     "Protocol",
+    "SignChanges",
     "StopReason",
+    "linearization_error",
+    "neuron_distances",
+    "sign_changes",
     "train",
     "train_adversarially",
     "train_many_adversarially",

@@ -17,7 +17,8 @@ from gradflip._seeds import generator
 from gradflip.attacks import TwoLayerStack, ascend, pgd, rounded_budget
 from gradflip.lazy._ball import LazyBall
 from gradflip.lazy._checkpoint import read_checkpoint, write_checkpoint
-from gradflip.lazy._sgd import Fit, StopReason, check_examples
+from gradflip.lazy._examples import check_examples
+from gradflip.lazy._fit import Fit, StopReason
 from gradflip.networks import TwoLayer
 
 if TYPE_CHECKING:

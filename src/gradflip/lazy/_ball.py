@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradflip._errors import UsageError
 from gradflip.lazy._extrema import checked_points, input_norms, maxima, sums_of_maxima, with_ones
+from gradflip.lazy._rows import comparable, rows, with_rows
 from gradflip.networks import TwoLayer
 
 
@@ -76,7 +77,7 @@ class LazyBall:
         Shape:
             `(m,)`.
         """
-        moved = rows(self._comparable(network)) - rows(self.network0)
+        moved = rows(comparable(network, self.network0)) - rows(self.network0)
         distances: Tensor = torch.linalg.vector_norm(moved, dim=1)
         return distances
 
@@ -113,7 +114,7 @@ class LazyBall:
         Returns:
             A network in the scaling and type of the one given; the same one if it is inside.
         """
-        unit = self._comparable(network)
+        unit = comparable(network, self.network0)
         now, start = rows(unit), rows(self.network0)
         offset = now - start
         distance = torch.linalg.vector_norm(offset, dim=1)
@@ -152,7 +153,7 @@ class LazyBall:
             raise UsageError(f"the cone needs a positively homogeneous activation, got {network.activation.name!r}.")
         if network.output_bias:
             raise UsageError(f"the cone needs a network without output bias, got {network.output_bias}.")
-        moved, start = rows(self._comparable(network)), rows(self.network0)
+        moved, start = rows(comparable(network, self.network0)), rows(self.network0)
         # near the ball first, where c - 1 is small and nothing cancels
         along, size = float((moved * start).sum()), float((moved * moved).sum())
         near = along / size if along > 0 else math.sqrt(float((start * start).sum()) / size) if size > 0 else 1.0
@@ -229,58 +230,6 @@ class LazyBall:
         _, place = maxima(network.activation, u - reach, u + reach, label * torch.where(network.a < 0, -1.0, 1.0))
         t = ((place - u) / reach).clamp(-1.0, 1.0)
         return self.project(with_rows(network, start + torch.outer(t * self.radius, ray / length)))
-
-    def _comparable(self, network: TwoLayer) -> TwoLayer:
-        """The network in `unit` scaling, if it differs from the centre in W and b at most."""
-        unit, centre = network.rescale("unit"), self.network0
-        if unit.W.shape != centre.W.shape:
-            raise UsageError(
-                f"the network must have the shape of the ball's centre, {tuple(centre.W.shape)}, "
-                f"got {tuple(unit.W.shape)}."
-            )
-        if (unit.bias is None) != (centre.bias is None):
-            raise UsageError("the network and the ball's centre must both have biases or both have none.")
-        coarser = min(unit.a.dtype, centre.a.dtype, key=lambda dtype: torch.finfo(dtype).bits)
-        if not torch.equal(unit.a.to(coarser), centre.a.to(coarser)):
-            raise UsageError("the network must have the top weights of the ball's centre: they are not trained.")
-        if (unit.output_bias or 0.0) != (centre.output_bias or 0.0):
-            raise UsageError(
-                f"the network must have the output bias of the ball's centre, {centre.output_bias}, "
-                f"got {unit.output_bias}: it is not trained."
-            )
-        return unit
-
-
-def rows(network: TwoLayer) -> Float[Tensor, "m k"]:
-    """What is trained, one row per neuron: W, or [W, b] where there are biases.
-
-    Args:
-        network: A network.
-
-    Returns:
-        W in float64, with the biases as a last column.
-
-    Shape:
-        `(m, d)` or `(m, d + 1)`.
-    """
-    W = network.W.to(torch.float64)
-    return W if network.bias is None else torch.cat([W, network.bias.to(torch.float64)[:, None]], dim=1)
-
-
-def with_rows(network: TwoLayer, trained: Float[Tensor, "m k"]) -> TwoLayer:
-    """The network with other first-layer weights and biases, rounded to its type.
-
-    Args:
-        network: Gives everything else.
-        trained: As `rows` gives them.
-
-    Returns:
-        A network.
-    """
-    trained = trained.to(network.W.dtype)
-    bias = None if network.bias is None else trained[:, -1].contiguous()
-    W = trained if bias is None else trained[:, :-1].contiguous()
-    return TwoLayer(W, network.a, bias, network.output_bias, network.activation, network.scaling)
 
 
 def _lowest_maximum(moved: Tensor, offset: Tensor) -> float:

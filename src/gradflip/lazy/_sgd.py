@@ -2,116 +2,27 @@
 
 from __future__ import annotations
 
-import enum
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._errors import FileError, UsageError
+from gradflip._errors import UsageError
 from gradflip._seeds import generator
-from gradflip.lazy._ball import LazyBall, with_rows
+from gradflip.lazy._ball import LazyBall
+from gradflip.lazy._examples import check_examples
+from gradflip.lazy._fit import Fit, StopReason
 from gradflip.lazy._history import Recorder
+from gradflip.lazy._rows import with_rows
 from gradflip.networks import TwoLayer
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Check = Literal["step", "epoch"]
 Keep = Literal["inside", "outside"]
 Shuffle = Literal["every-epoch", "once"]
-
-
-_NUMBERS = ("steps", "epochs", "deviation", "left_at", "converged", "robust_accuracy")
-
-
-class StopReason(enum.Enum):
-    """Why a training stopped."""
-
-    LEFT_BALL = "left-ball"
-    """An iterate was outside the ball."""
-    MAX_EPOCHS = "max-epochs"
-    """All epochs were run and no iterate that was looked at left the ball."""
-    PLATEAU = "plateau"
-    """The robust training accuracy had not risen for 20 epochs (adversarial training)."""
-    DIVERGED = "diverged"
-    """The loss was not finite."""
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """A trained network and how it came about.
-
-    Attributes:
-        network: The network returned: by default the last iterate inside the ball.
-        history: A row per epoch, before the first and at the end (see `gradflip.lazy.Recorder` for the columns).
-        stopped_because: Why training stopped.
-        steps: SGD steps behind `network`.
-        epochs: The same in epochs, a fraction where it stopped within one.
-        deviation: max_j |w_j - w_(j,0)| of `network`, `unit` scaling.
-        left_at: The same for the first iterate seen outside the ball; `None` if none was.
-        converged: Of adversarial training, whether doubling the epochs moved the robust training accuracy by less than
-            0.01; else `None`.
-        robust_accuracy: Of adversarial training with test data, their share that PGD-100 with 5 restarts from the
-            inputs themselves and from random points does not flip; else `None`.
-    """
-
-    network: TwoLayer
-    history: pl.DataFrame
-    stopped_because: StopReason
-    steps: int
-    epochs: float
-    deviation: float
-    left_at: float | None
-    converged: bool | None = None
-    robust_accuracy: float | None = None
-
-    def save(self, path: str | Path) -> None:
-        """Write the network and how it came about to one safetensors file, which `TwoLayer.load` reads too.
-
-        Args:
-            path: The file, `.safetensors`.
-
-        Raises:
-            UsageError: If the activation is not a built-in one.
-            FileError: If the file cannot be written.
-        """
-        numbers = {name: getattr(self, name) for name in _NUMBERS} | {"stopped_because": self.stopped_because.value}
-        numbers["history"] = self.history.to_dict(as_series=False)
-        self.network.save(path, about={"fit": json.dumps(numbers)})
-
-    @staticmethod
-    def load(path: str | Path) -> Fit:
-        """Read what `save` wrote.
-
-        Args:
-            path: The file.
-
-        Returns:
-            A `Fit`.
-
-        Raises:
-            FileError: If the file is missing or damaged, or holds a network without a training.
-        """
-        import polars as pl
-        from safetensors import safe_open
-
-        network = TwoLayer.load(path)
-        try:
-            with safe_open(str(path), framework="pt") as opened:
-                numbers = json.loads((opened.metadata() or {})["fit"])
-            schema = {name: pl.Int64 if name == "step" else pl.Float64 for name in numbers["history"]}
-            history = pl.DataFrame(numbers.pop("history"), schema=schema)
-            why = StopReason(numbers.pop("stopped_because"))
-            return Fit(network, history, why, **{name: numbers[name] for name in _NUMBERS})
-        except Exception as error:  # a header that is no JSON, or lacks something
-            raise FileError(f"{path} holds a network but no training of it: {error!r}; use TwoLayer.load.") from error
 
 
 def train(
@@ -244,9 +155,7 @@ def train_through(
         if balls and keep == "inside" and network.scaling != "unit":
             network = balls[i].project(network)  # the rescaling rounds, perhaps out of the ball
         epochs = steps / descent.steps_an_epoch(batch_size)
-        seen = [row for row in recorder.rows if row["step"] <= steps]
-        final = [] if seen[-1]["step"] == steps else [recorder.row(epochs, steps, trained.mT, None)]
-        history = recorder.frame([*seen, *final])
+        history = recorder.until(epochs, steps, trained.mT)
         deviation = descent.deviation(trained)
         fits[i] = Fit(network, history, why, steps, epochs, deviation, left_at)
 
@@ -437,36 +346,6 @@ class _Descent:
         largest = distances >= (1 - 1e-4) * distances.max()
         moved = trained[:, largest].to(torch.float64) - self._start[:, largest].to(torch.float64)
         return float(torch.linalg.vector_norm(moved, dim=0).max())
-
-
-def check_examples(network: TwoLayer, x: Tensor, y: Tensor, x_name: str, y_name: str) -> tuple[Tensor, Tensor]:
-    """Checked inputs and labels in the type of the network.
-
-    Args:
-        network: Gives dimension, type and device.
-        x: Inputs.
-        y: Labels.
-        x_name: How the caller calls them.
-        y_name: The same of the labels.
-
-    Returns:
-        Both of them.
-
-    Raises:
-        UsageError: If a shape, an entry or a label is not as it must be.
-    """
-    if x.ndim != 2 or x.shape[1] != network.dim or not len(x):
-        raise UsageError(f"{x_name} must have shape (n, {network.dim}) with n at least 1, got {tuple(x.shape)}.")
-    if y.shape != x.shape[:1]:
-        raise UsageError(f"{y_name} must have one label per row of {x_name}, {len(x)}, got shape {tuple(y.shape)}.")
-    if x.device != network.W.device or y.device != network.W.device:
-        raise UsageError(f"{x_name} and {y_name} must be on the device of the network, {network.W.device}.")
-    if not bool(torch.isfinite(x).all()):
-        raise UsageError(f"{x_name} must be finite, got {int((~torch.isfinite(x)).sum())} NaN or infinite entries.")
-    wrong = y[(y != 1) & (y != -1)]
-    if len(wrong):
-        raise UsageError(f"{y_name} must hold only -1 and +1, got {float(wrong[0]):g}.")
-    return x.detach().to(network.W.dtype), y.detach().to(network.W.dtype)
 
 
 def _check_settings(
