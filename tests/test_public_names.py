@@ -31,6 +31,7 @@ _FIGURES = (
 
 DIFFERENCES: dict[str, str] = {
     **{f"gradflip.lazy.{name}": MOVED for name in CERTIFICATES},
+    "gradflip.lazy.Protocol": "`Protocol` of `gradflip.lazy` is now `Variant`, with the same fields",
     "gradflip.sweep.Cell": CELL,
     "gradflip.experiments.Family": FAMILY,
     "gradflip.claims.Claim": "`Claim(kind, column, quantity, value, why, ...)` is now `Claim(statistic, expectation,",

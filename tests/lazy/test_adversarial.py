@@ -21,7 +21,7 @@ from gradflip import (
     train,
     train_adversarially,
 )
-from gradflip.lazy import PUBLISHED, TEXT, Protocol, train_many_adversarially
+from gradflip.lazy import PUBLISHED, TEXT, Variant, train_many_adversarially
 
 
 def examples(n: int = 64, dim: int = 8, seed: int = 0, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -99,7 +99,7 @@ def orders(n: int, epochs: int, seed: int, *, once: bool) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "protocol", [Protocol(*words) for words in product(("batch", "epoch"), ("step", "epoch"), ("best", "previous"))],
+    "protocol", [Variant(*words) for words in product(("batch", "epoch"), ("step", "epoch"), ("best", "previous"))],
     ids=lambda protocol: "-".join(vars(protocol).values()),
 )  # fmt: skip
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_protocol_may_be_given_by_name(word, protocol):
 
 def test_a_protocol_of_other_words_is_refused():
     with refused("projection must be 'step' or 'epoch', got 'never'."):
-        Protocol(projection="never")
+        Variant(projection="never")
 
 
 @given(
@@ -323,7 +323,7 @@ def test_runs_of_different_shape_or_number_are_refused():
         ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
         ({"attack_steps": 0}, "attack_steps must be an integer >= 1, got 0"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
-        ({"protocol": "texts"}, "protocol must be 'text', 'published' or a Protocol, got 'texts'"),
+        ({"protocol": "texts"}, "protocol must be 'text', 'published' or a Variant, got 'texts'"),
         ({"schedule": "linear"}, "schedule must be 'constant' or 'cosine', got 'linear'"),
         ({"clip": (0.0, 1.0)}, r"x must lie in the box clip=\(0.0, 1.0\)"),
         ({"y": torch.zeros(64).double()}, r"y must hold only -1 and \+1, got 0"),

@@ -1,10 +1,11 @@
 """The lazy regime: the ball around an initialisation, and training that stays inside it."""
 
-from gradflip.lazy._adversarial import PUBLISHED, TEXT, Protocol, train_adversarially, train_many_adversarially
+from gradflip.lazy._adversarial import train_adversarially, train_many_adversarially
 from gradflip.lazy._ball import ConeDistance, LazyBall
 from gradflip.lazy._diagnostics import SignChanges, linearization_error, neuron_distances, sign_changes
 from gradflip.lazy._fit import Fit, StopReason
 from gradflip.lazy._sgd import train, train_through
+from gradflip.lazy._variants import PUBLISHED, TEXT, Variant
 
 __all__ = [
     "PUBLISHED",
@@ -12,9 +13,9 @@ __all__ = [
     "ConeDistance",
     "Fit",
     "LazyBall",
-    "Protocol",
     "SignChanges",
     "StopReason",
+    "Variant",
     "linearization_error",
     "neuron_distances",
     "sign_changes",

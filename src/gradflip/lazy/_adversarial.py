@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -19,6 +19,7 @@ from gradflip.lazy._ball import LazyBall
 from gradflip.lazy._checkpoint import read_checkpoint, write_checkpoint
 from gradflip.lazy._examples import check_examples
 from gradflip.lazy._fit import Fit, StopReason
+from gradflip.lazy._variants import Variant, variant
 from gradflip.networks import TwoLayer
 
 if TYPE_CHECKING:
@@ -36,41 +37,6 @@ WARM_STEPS = 10
 """Steps of a training attack that goes on from the perturbation of the epoch before."""
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """What the paper's text and its published scripts do differently in training; each point by itself.
-
-    Attributes:
-        attack: Every `"batch"` afresh, reshuffled every epoch; or the whole set once an `"epoch"`, in one order for
-            all epochs, so that steps of SGD take stale examples.
-        projection: Onto the ball after every `"step"`; or once an `"epoch"`, the network returned being the one before
-            its projection, outside the ball.
-        stop: When the robust training accuracy has not been 1e-4 above its `"best"` for 20 epochs, and the network of
-            the best epoch is returned; or above that of the `"previous"` epoch for more than 20, and the last one is.
-
-    Raises:
-        UsageError: If a point is none of its two words.
-
-    Source: docs/mathematics/published-protocol.md, "Adversarial protocols".
-    """
-
-    attack: Literal["batch", "epoch"] = "batch"
-    projection: Literal["step", "epoch"] = "step"
-    stop: Literal["best", "previous"] = "best"
-
-    def __post_init__(self) -> None:
-        """Check the words."""
-        words = {"attack": ("batch", "epoch"), "projection": ("step", "epoch"), "stop": ("best", "previous")}
-        for name, known in words.items():
-            if (given := getattr(self, name)) not in known:
-                raise UsageError(f"{name} must be {' or '.join(map(repr, known))}, got {given!r}.")
-
-
-TEXT = Protocol()
-PUBLISHED = Protocol("epoch", "epoch", "previous")
-_PROTOCOLS = {"text": TEXT, "published": PUBLISHED}
-
-
 def train_adversarially(
     network0: TwoLayer,
     x: Float[Tensor, "n d"],
@@ -82,7 +48,7 @@ def train_adversarially(
     batch_size: int = 32,
     attack_steps: int = 100,
     max_epochs: int = 1000,
-    protocol: Protocol | Literal["text", "published"] = "text",
+    protocol: Variant | Literal["text", "published"] = "text",
     clip: tuple[float, float] | None = None,
     warm: bool = True,
     momentum: float = 0.0,
@@ -115,7 +81,7 @@ def train_adversarially(
         batch_size: Examples a step.
         attack_steps: K, steps of an attack that starts at the input; 2.5 epsilon / K long.
         max_epochs: Passes over the data at most.
-        protocol: The paper's text, its published scripts, or a `Protocol` between them.
+        protocol: The paper's text, its published scripts, or another `Variant`.
         clip: Box in which attacked inputs stay in training and evaluation; (0, 1) in the published scripts.
         warm: Whether attacks of the text's protocol go on from the epoch before.
         momentum: Of SGD, 0 for none.
@@ -140,7 +106,7 @@ def train_adversarially(
         docs/mathematics/published-protocol.md, "Adversarial protocols" for the published scripts.
     """
     _check_settings([epsilon], lr, batch_size, attack_steps, max_epochs, momentum, schedule)
-    chosen = _protocol(protocol)
+    chosen = variant(protocol)
     points, labels = _examples([network0], [ball], x, y, clip)
     trainer = _Trainer(
         [network0], [ball], points, labels, [epsilon], lr, batch_size, attack_steps, max_epochs, chosen, clip, warm,
@@ -177,7 +143,7 @@ def train_many_adversarially(
     batch_size: int = 32,
     attack_steps: int = 100,
     max_epochs: int = 1000,
-    protocol: Protocol | Literal["text", "published"] = "text",
+    protocol: Variant | Literal["text", "published"] = "text",
     clip: tuple[float, float] | None = None,
     warm: bool = True,
     momentum: float = 0.0,
@@ -201,7 +167,7 @@ def train_many_adversarially(
         batch_size: Examples a step.
         attack_steps: Steps of an attack.
         max_epochs: Passes over the data.
-        protocol: Text, published or a `Protocol`.
+        protocol: Text, published or a `Variant`.
         clip: Box.
         warm: Whether attacks go on from the epoch before.
         momentum: Of SGD.
@@ -219,7 +185,7 @@ def train_many_adversarially(
         x `(n, d)`, y `(n,)`. Memory for the runs together.
     """
     _check_settings(epsilons, lr, batch_size, attack_steps, max_epochs, momentum, schedule)
-    chosen = _protocol(protocol)
+    chosen = variant(protocol)
     counts = {len(networks0), len(epsilons), len(balls), len(seeds)}
     if len(counts) != 1 or 0 in counts:
         raise UsageError(
@@ -298,7 +264,7 @@ class _Trainer:
 
     def __init__(
         self, networks0: Sequence[TwoLayer], balls: Sequence[LazyBall], x: Tensor, y: Tensor,
-        epsilons: Sequence[float], lr: float, batch_size: int, attack_steps: int, max_epochs: int, protocol: Protocol,
+        epsilons: Sequence[float], lr: float, batch_size: int, attack_steps: int, max_epochs: int, protocol: Variant,
         clip: tuple[float, float] | None, warm: bool, momentum: float, schedule: Schedule, seeds: Sequence[int],
     ) -> None:  # fmt: skip
         self.networks0, self.balls, self.x, self.y, self.epsilons = list(networks0), list(balls), x, y, list(epsilons)
@@ -510,11 +476,3 @@ def _check_settings(
             raise UsageError(f"{name} must be an integer >= 1, got {count!r}.")
     if schedule not in get_args(Schedule):
         raise UsageError(f"schedule must be {' or '.join(map(repr, get_args(Schedule)))}, got {schedule!r}.")
-
-
-def _protocol(given: Protocol | str) -> Protocol:
-    if isinstance(given, Protocol):
-        return given
-    if given not in _PROTOCOLS:
-        raise UsageError(f"protocol must be 'text', 'published' or a Protocol, got {given!r}.")
-    return _PROTOCOLS[given]
