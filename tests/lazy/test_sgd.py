@@ -202,16 +202,16 @@ def as_if_elsewhere(monkeypatch) -> list:
     """Train as on a device that is not the host; the list grows by one whenever a step reads a number back."""
     reads = []
 
-    class Elsewhere(sgd_module._Descent):
+    class Elsewhere(sgd_module.Descent):
         def __init__(self, *given):
             super().__init__(*given)
             self.waits = True
 
-        def reach(self, signal):
-            reads.append(signal)
-            return super().reach(signal)
+        def reach(self, statistics):
+            reads.append(statistics)
+            return super().reach(statistics)
 
-    monkeypatch.setattr(sgd_module, "_Descent", Elsewhere)
+    monkeypatch.setattr(sgd_module, "Descent", Elsewhere)
     return reads
 
 
