@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import gradflip.lazy._adversarial as adversarial
 from cases import refused
 from gradflip import (
     FileError,
@@ -21,7 +20,10 @@ from gradflip import (
     train,
     train_adversarially,
 )
+from gradflip._seeds import generator
 from gradflip.lazy import PUBLISHED, TEXT, Variant, train_many_adversarially
+from gradflip.lazy._settings import SGD, TrainingAttack
+from gradflip.lazy._trainer import PATIENCE, Run, Trainer
 
 
 def examples(n: int = 64, dim: int = 8, seed: int = 0, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,7 +95,7 @@ def plainly(network0, x, y, epsilon, radius, *, lr, batch, steps, epochs, protoc
 
 
 def orders(n: int, epochs: int, seed: int, *, once: bool) -> list[torch.Tensor]:
-    draw = adversarial.generator(seed, "adversarial batches")
+    draw = generator(seed, "adversarial batches")
     drawn = [torch.randperm(n, generator=draw) for _ in range(1 if once else epochs)]
     return drawn * epochs if once else drawn
 
@@ -153,9 +155,7 @@ def test_the_projection_of_training_draws_in_what_is_outside_and_nothing_else(se
     network0 = TwoLayer.random(5, 12, seed=seed, bias=bias, dtype=dtype)
     ball = LazyBall(network0, radius=radius)
     x, y = examples(4, 5, dtype=dtype)
-    trainer = adversarial._Trainer(
-        [network0], [ball], x, y, [0.1], 0.1, 4, 1, 1, TEXT, None, True, 0.0, "constant", [0]
-    )  # fmt: skip
+    trainer = Trainer([Run(network0, ball, 0.1, 0)], x, y, SGD(0.1, 4, 1), TrainingAttack(1, True, None), TEXT)
     state = trainer.state
     state.W += (far * torch.rand(12, 1, generator=draw) * torch.randn(12, 5, generator=draw)).to(dtype)
     if state.bias is not None:
@@ -180,10 +180,8 @@ def test_after_every_step_the_network_is_in_the_ball(bias, dtype, monkeypatch):
     network0 = start(dtype=dtype, bias=bias)
     ball = LazyBall(network0, 0.3)
     seen = []
-    project = adversarial._Trainer.project
-    monkeypatch.setattr(
-        adversarial._Trainer, "project", lambda self: (project(self), seen.append(ball.deviation(now(self))))[0]
-    )
+    project = Trainer.project
+    monkeypatch.setattr(Trainer, "project", lambda self: (project(self), seen.append(ball.deviation(now(self))))[0])
     train_adversarially(network0, x, y, 0.1, ball, lr=5.0, batch_size=8, attack_steps=4, max_epochs=4)
     assert len(seen) == 4 * 8
     assert max(seen) <= ball.radius * (1 + 1e-6)
@@ -193,7 +191,7 @@ def test_after_every_step_the_network_is_in_the_ball(bias, dtype, monkeypatch):
 def now(trainer) -> TwoLayer:
     """The network of a trainer's first run as it is."""
     bias = None if trainer.state.bias is None else trainer.state.bias[0]
-    return TwoLayer(trainer.state.W[0], trainer.networks0[0].a, bias)
+    return TwoLayer(trainer.state.W[0], trainer.runs[0].network0.a, bias)
 
 
 def test_training_against_an_attack_makes_a_network_more_robust_than_plain_training():
@@ -216,7 +214,7 @@ def test_training_stops_where_nothing_improves_and_says_so():
     x, y = examples()
     fit = train_adversarially(start(), x, y, 5.0, LazyBall(start(), 1.0), lr=1e-4, attack_steps=4, max_epochs=200)
     assert fit.stopped_because is StopReason.PLATEAU
-    assert len(fit.history) == 1 + adversarial.PATIENCE
+    assert len(fit.history) == 1 + PATIENCE
     assert fit.converged is True
     few = train_adversarially(start(), x, y, 0.1, LazyBall(start(), 10.0), lr=0.5, attack_steps=4, max_epochs=2)
     assert few.stopped_because is StopReason.MAX_EPOCHS
