@@ -89,6 +89,6 @@ class RowBall:
             longest = torch.linalg.vector_norm(centre, dim=1) + radius
             target = (radius - 4 * eps * longest).clamp(min=0.0)
             factor = torch.where(outside, target / distance, 1.0)
-            projected.append(centre + factor[:, None] * (W - centre))
+            projected.append(torch.where(outside[:, None], centre + factor[:, None] * (W - centre), W))
             moved.append(outside)
         return Projection(tuple(projected), tuple(moved))
