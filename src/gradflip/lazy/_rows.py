@@ -75,3 +75,19 @@ def comparable(network: TwoLayer, network0: TwoLayer, *, reference: str = "the b
             f"got {unit.output_bias}: it is not trained."
         )
     return unit
+
+
+def check_relu_without_biases(network: TwoLayer, what: str) -> None:
+    """Check that a network is one of the theory's.
+
+    Args:
+        network: A network.
+        what: What needs it, for the error.
+
+    Raises:
+        UsageError: If its activation is not relu, or it has biases.
+    """
+    if network.activation.name != "relu":
+        raise UsageError(f"{what} needs activation 'relu', got {network.activation.name!r}.")
+    if network.bias is not None:
+        raise UsageError(f"{what} needs a network without biases.")
