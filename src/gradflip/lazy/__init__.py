@@ -1,6 +1,5 @@
 """The lazy regime: the ball around an initialisation, and training that stays inside it."""
 
-from gradflip.lazy._adversarial import train_adversarially, train_many_adversarially
 from gradflip.lazy._ball import LazyBall
 from gradflip.lazy._cone import ConeDistance
 from gradflip.lazy._diagnostics import SignChanges, linearization_error, neuron_distances, sign_changes
@@ -10,7 +9,7 @@ from gradflip.lazy._plane_section import PlanePoint, WeightPlane
 from gradflip.lazy._sgd import train, train_through
 from gradflip.lazy._sign_changes import crowding_perturbation, sign_change_bound, switchable_neurons
 from gradflip.lazy._smallest_gradient import SmallestGradient, smallest_gradient
-from gradflip.lazy._variants import PUBLISHED, TEXT, Variant
+from gradflip.lazy.adversarial import PUBLISHED, TEXT, Variant, train_adversarially, train_many_adversarially
 
 __all__ = [
     "PUBLISHED",

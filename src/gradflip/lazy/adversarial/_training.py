@@ -13,12 +13,12 @@ from torch import Tensor
 
 from gradflip._errors import UsageError
 from gradflip.lazy._ball import LazyBall
-from gradflip.lazy._checkpoint import read_checkpoint, write_checkpoint
 from gradflip.lazy._examples import check_examples
 from gradflip.lazy._fit import Fit
 from gradflip.lazy._settings import SGD, Schedule, TrainingAttack, check_count
-from gradflip.lazy._trainer import Run, Trainer
-from gradflip.lazy._variants import Variant, variant
+from gradflip.lazy.adversarial._checkpoint import read_checkpoint, write_checkpoint
+from gradflip.lazy.adversarial._trainer import Run, Trainer
+from gradflip.lazy.adversarial._variants import Variant, variant
 from gradflip.networks import TwoLayer
 
 

@@ -19,8 +19,8 @@ from gradflip.lazy._ball import LazyBall
 from gradflip.lazy._examples import check_examples
 from gradflip.lazy._fit import Fit, StopReason
 from gradflip.lazy._settings import SGD, TrainingAttack
-from gradflip.lazy._state import Log, State
-from gradflip.lazy._variants import Variant
+from gradflip.lazy.adversarial._state import Log, State
+from gradflip.lazy.adversarial._variants import Variant
 from gradflip.networks import TwoLayer
 
 if TYPE_CHECKING:

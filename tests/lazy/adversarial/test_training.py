@@ -23,7 +23,7 @@ from gradflip import (
 from gradflip._seeds import generator
 from gradflip.lazy import PUBLISHED, TEXT, Variant, train_many_adversarially
 from gradflip.lazy._settings import SGD, TrainingAttack
-from gradflip.lazy._trainer import PATIENCE, Run, Trainer
+from gradflip.lazy.adversarial._trainer import PATIENCE, Run, Trainer
 
 
 def examples(n: int = 64, dim: int = 8, seed: int = 0, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
