@@ -39,6 +39,7 @@ RENAMED = (
 
 DIFFERENCES: dict[str, str] = {
     **{f"gradflip.lazy.{name}": MOVED for name in CERTIFICATES},
+    "gradflip.lazy.Protocol": "`Protocol` of `gradflip.lazy` is now `Variant`, with the same fields",
     "gradflip.sweep.Cell": CELL,
     "gradflip.experiments.Family": FAMILY,
     "gradflip.experiments.Experiment": EXPERIMENTS,
