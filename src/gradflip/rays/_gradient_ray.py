@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -14,8 +15,8 @@ from torch import Tensor
 from gradflip._errors import UsageError
 from gradflip.gaussian import RandomNetwork
 from gradflip.networks import StreamedTwoLayer, TwoLayer
+from gradflip.rays._kinds import rays
 from gradflip.rays._numba import bends_at_zero, in_threads, kernels, left_slopes, serves
-from gradflip.rays._random_network import random_ray
 from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
 
 _CONVERTED = 2**21  # weights held at once in another type than the network's
@@ -41,8 +42,11 @@ def gradient_ray(network: TwoLayer | RandomNetwork, x: Float[Tensor, "n d"]) -> 
 
     Source: Wang et al. (2022), Theorem 3.1 (the step); docs/mathematics/model.md, "The ray".
     """
-    if isinstance(network, RandomNetwork):
-        return random_ray(network, x)
+    return cast(Ray, rays(network, x))
+
+
+@rays.register
+def _(network: TwoLayer, x: Tensor) -> Ray:
     x = checked_inputs(network, x)
     (ray,) = gradient_rays(network, x, product_type(network), max(1, len(x)))
     return ray
@@ -81,6 +85,25 @@ def checked_inputs(network: TwoLayer | StreamedTwoLayer, x: Tensor) -> Tensor:
     x = x.detach()
     if x.numel() and not all(math.isfinite(float(end)) for end in torch.aminmax(x)):
         raise UsageError(f"x must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite.")
+    return x
+
+
+def checked_batch(network: TwoLayer | StreamedTwoLayer, x: Tensor) -> Tensor:
+    """The same for at least one input.
+
+    Args:
+        network: Where they go.
+        x: What came.
+
+    Returns:
+        x, `(n, d)`, n at least 1, in its own type.
+
+    Raises:
+        UsageError: If there is none, or `checked_inputs` refuses them.
+    """
+    x = checked_inputs(network, x)
+    if not len(x):
+        raise UsageError("x must hold at least one input, got none.")
     return x
 
 
