@@ -25,6 +25,7 @@ from gradflip import (
     train,
 )
 from gradflip.rays._numba import kernels, serves
+from gradflip.rays._result import Crossing
 from tensors import normal
 
 needs_numba = pytest.mark.skipif(kernels() is None, reason="numba is not installed")
@@ -40,6 +41,11 @@ def tiny_networks(dtype: torch.dtype):
         yield network, normal(50, dim, seed=seed, dtype=dtype)
 
 
+def nothing_found(ray) -> tuple[Crossing, torch.Tensor]:
+    crossing = Crossing.not_found(len(ray.value), ray.u.device)
+    return crossing, torch.zeros_like(crossing.status, dtype=torch.int32)
+
+
 @pytest.mark.parametrize("finder", [pytest.param(CertifiedNewton(), marks=needs_numba), PiecewiseLinear()])
 def test_no_late_crossing_and_no_step_that_is_no_root_in_16000_rows_of_tiny_networks(finder, monkeypatch):
     rows, sorts = 0, []
@@ -48,7 +54,7 @@ def test_no_late_crossing_and_no_step_that_is_no_root_in_16000_rows_of_tiny_netw
     for network, x in tiny_networks(torch.float64):
         found, before = flip(network, x, finder=finder), len(sorts)
         with monkeypatch.context() as only:
-            only.setattr(piecewise, "bends_at_zero", lambda sigma: False)
+            only.setattr(piecewise, "falling_zero", lambda ray, start, reach: nothing_found(ray))
             sorted_ = flip(network, x, finder=PiecewiseLinear())
         del sorts[before:]
         assert torch.equal(found.status, sorted_.status)

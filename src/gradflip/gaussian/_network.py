@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, final
 
 import torch
 from jaxtyping import Float
@@ -16,12 +16,13 @@ from gradflip._seeds import generator
 from gradflip.gaussian._dense import DenseGaussian
 from gradflip.gaussian._implicit import ImplicitGaussian
 from gradflip.gaussian._matrix import GaussianMatrix, finite
-from gradflip.networks import Activation, activation
+from gradflip.networks import Activation, Network, activation
 
 Top = Literal["sign", "gaussian"]
 
 
-class RandomNetwork:
+@final
+class RandomNetwork(Network):
     """A network at random initialisation, in `sqrt-d` scaling, known by products with its weight matrices only.
 
     f(x) = n_L^(-1/2) a . h_L with h_l = sigma(W_l h_(l-1)), h_0 = x; the entries of W_l are i.i.d.
@@ -96,6 +97,16 @@ class RandomNetwork:
         return self.widths[0]
 
     @property
+    def dtype(self) -> torch.dtype:
+        """float64."""
+        return torch.float64
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU."""
+        return torch.device("cpu")
+
+    @property
     def depth(self) -> int:
         """Number L of hidden layers."""
         return len(self.layers)
@@ -114,6 +125,20 @@ class RandomNetwork:
 
         Shape:
             x `(n, d)`, or `(draws, n, d)`; result `(n,)`, or `(draws, n)`. One product with each matrix.
+        """
+        return self.value(x)
+
+    def value(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
+        """Values of f: the same as a call.
+
+        Args:
+            x: Inputs, as for a call.
+
+        Returns:
+            Values.
+
+        Raises:
+            UsageError: If x has the wrong shape or is not finite.
         """
         return self._top(self._pre_activations(self._checked(x))[-1])
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from gradflip._errors import UsageError
 from gradflip.rays._breakpoints import Start, first_crossing, in_order, switches
 from gradflip.rays._monotone import falling_zero
-from gradflip.rays._numba import bends_at_zero
 from gradflip.rays._ray import Ray, rounding_of
 from gradflip.rays._result import Crossing, Flip, FlipStatus
 
@@ -57,7 +56,7 @@ class PiecewiseLinear:
                 f"PiecewiseLinear needs a piecewise-linear activation, got {ray.sigma.name!r}; use Bracketed."
             )
         start = Start.of(ray)
-        if bends_at_zero(ray.sigma):
+        if ray.sigma.bends_at_zero:
             crossing, passes = falling_zero(ray, start, self.reach)
         else:
             crossing = Crossing.not_found(len(ray.value), ray.u.device)

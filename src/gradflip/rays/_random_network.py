@@ -16,7 +16,7 @@ from gradflip.rays._abstract import AbstractRay
 from gradflip.rays._bracketed import Bracketed
 from gradflip.rays._kinds import Finder, flips, rays
 from gradflip.rays._newton import CertifiedNewton
-from gradflip.rays._numba import bends_at_zero, kernels, serves
+from gradflip.rays._numba import kernels, serves
 from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._ray import ROUNDING, Ray
 from gradflip.rays._result import Flip
@@ -108,7 +108,7 @@ def _lengths(x: Tensor) -> Tensor:
 
 
 def _ray(u: Tensor, v: Tensor, a: Tensor, sigma: Activation, value: Tensor, norm: Tensor, x_norm: Tensor) -> Ray:
-    slope = -torch.where(value == 0, 0.0, norm.square()) if bends_at_zero(sigma) else None
+    slope = -torch.where(value == 0, 0.0, norm.square()) if sigma.bends_at_zero else None
     return Ray(u, v, a, 0.0, sigma, value, norm, x_norm, slope)
 
 
