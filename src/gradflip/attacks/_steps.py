@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._errors import UsageError
+from gradflip._checks import positive, positive_int
 from gradflip.networks import Network
 
 
@@ -54,10 +53,7 @@ def attack_steps(network: Network, x: Float[Tensor, "*batch d"], step: float, st
 
     Source: Daniely & Shacham (2020), whose attack takes several; K = 1 is the step of Montanari & Wu (2022).
     """
-    if not (math.isfinite(step) and step > 0):
-        raise UsageError(f"step must be positive and finite, got {step!r}.")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise UsageError(f"steps must be a positive integer, got {steps!r}.")
+    step, steps = positive("step", step), positive_int("steps", steps)
     start = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float64).reshape(-1)
     at = x
     value, g = network.value_and_gradient(at)

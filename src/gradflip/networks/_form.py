@@ -8,13 +8,14 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from gradflip._checks import positive_int
 from gradflip._errors import UsageError
 from gradflip._seeds import generator
 
 Scaling = Literal["unit", "sqrt-d"]
 
 
-def check_form(dim: int, width: int, scaling: str) -> None:
+def checked_form(dim: int, width: int, scaling: str) -> tuple[int, int]:
     """Check what a random network is asked to be.
 
     Args:
@@ -22,14 +23,16 @@ def check_form(dim: int, width: int, scaling: str) -> None:
         width: Number of hidden units.
         scaling: Name of the scaling.
 
+    Returns:
+        dim and width, as Python integers.
+
     Raises:
         UsageError: If dim or width is not a positive integer, or there is no such scaling.
     """
-    for name, count in (("dim", dim), ("width", width)):
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise UsageError(f"{name} must be a positive integer, got {count!r}.")
+    form = positive_int("dim", dim), positive_int("width", width)
     if scaling not in get_args(Scaling):
         raise UsageError(f"scaling must be 'unit' or 'sqrt-d', got {scaling!r}.")
+    return form
 
 
 def random_output_bias(width: int, seed: int) -> float:

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._checks import finite
 from gradflip._errors import UsageError
 from gradflip._seeds import generator
 from gradflip.networks._activation import Activation, activation
-from gradflip.networks._form import Scaling, check_form, random_output_bias
+from gradflip.networks._form import Scaling, checked_form, random_output_bias
 from gradflip.networks._network import Network
 from gradflip.networks._two_layer import TwoLayer
 
@@ -87,7 +88,7 @@ class StreamedTwoLayer(Network):
         Raises:
             UsageError: If dim or width is not a positive integer, or there is no such scaling or type.
         """
-        check_form(dim, width, scaling)
+        dim, width = checked_form(dim, width, scaling)
         dtype = dtype or torch.get_default_dtype()
         if dtype not in (torch.float32, torch.float64):
             raise UsageError(f"dtype must be torch.float32 or torch.float64, got {dtype}.")
@@ -144,9 +145,7 @@ class StreamedTwoLayer(Network):
         """
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise UsageError(f"x must have shape (n, {self.dim}), one input a row, got {tuple(x.shape)}.")
-        if not bool(torch.isfinite(x).all()):
-            bad = int((~torch.isfinite(x)).sum())
-            raise UsageError(f"x must be finite, got {bad} entries that are NaN or infinite.")
+        finite("x", x)
         inputs = x.detach().to(self.dtype)
         value = inputs.new_zeros(len(x), dtype=torch.float64)
         gradient = torch.zeros_like(inputs, dtype=torch.float64)

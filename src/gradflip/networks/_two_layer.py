@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gradflip._checks import finite
 from gradflip._errors import FileError, UsageError
 from gradflip._seeds import generator
 from gradflip.networks._activation import Activation, activation, is_built_in
 from gradflip.networks._files import read_arrays, write_tensors
-from gradflip.networks._form import Scaling, check_form, one_number, random_output_bias, signs
+from gradflip.networks._form import Scaling, checked_form, one_number, random_output_bias, signs
 from gradflip.networks._from_module import weights_of
 from gradflip.networks._network import Network
 
@@ -91,9 +92,8 @@ class TwoLayer(Network):
                 raise UsageError(f"{name} must be on the device of W, {W.device}, got {row.device}.")
         constant = None if output_bias is None else one_number(output_bias)
         for name, given in (("W", W), ("a", a), ("bias", bias)):
-            if given is not None and not bool(torch.isfinite(given).all()):
-                bad = int((~torch.isfinite(given)).sum())
-                raise UsageError(f"{name} must be finite, got {bad} entries that are NaN or infinite.")
+            if given is not None:
+                finite(name, given)
         if scaling not in get_args(Scaling):
             raise UsageError(f"scaling must be 'unit' or 'sqrt-d', got {scaling!r}.")
         fields = {
@@ -283,7 +283,7 @@ class TwoLayer(Network):
         Source: Wang et al. (2022), Definition 2.1; docs/mathematics/published-protocol.md, "Standard training" for the
             biases.
         """
-        check_form(dim, width, scaling)
+        dim, width = checked_form(dim, width, scaling)
         dtype = dtype or torch.get_default_dtype()
         draw = generator(seed, "weights")
         W = torch.randn(width, dim, generator=draw, dtype=torch.float64)
@@ -381,10 +381,7 @@ class TwoLayer(Network):
             raise UsageError(f"x must have shape (..., {self.dim}), the dimension of W, got {tuple(x.shape)}.")
         if x.device != self.W.device:
             raise UsageError(f"x must be on the device of the network, {self.W.device}, got {x.device}.")
-        if not bool(torch.isfinite(x).all()):
-            raise UsageError(
-                f"x must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite."
-            )
+        finite("x", x)
         return x.detach().reshape(-1, self.dim).to(self.W.dtype)
 
     def _blocks(self, n: int) -> Iterator[slice]:

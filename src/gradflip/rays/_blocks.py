@@ -28,7 +28,7 @@ _LARGEST = 2**25  # pre-activations of a block at most
 def _(network: TwoLayer, x: Tensor, finder: Finder | None, block: int | None) -> Flip:
     """Rays of a block at a time, in the network's type where the finder can take them."""
     x = checked_batch(network, x)
-    checked_block(block)
+    block = checked_block(block)
     finder = finder or best_finder(network.activation, network.W.device)
     dtype = product_type(network) if isinstance(finder, CertifiedNewton | PiecewiseLinear) else torch.float64
     rows = block or _rows(network.width, finder)

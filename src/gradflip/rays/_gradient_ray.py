@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._checks import finite
 from gradflip._errors import UsageError
 from gradflip.gaussian import RandomNetwork
 from gradflip.networks import Network, TwoLayer
@@ -82,8 +83,7 @@ def checked_inputs(network: Network, x: Tensor) -> Tensor:
     if x.device != network.device:
         raise UsageError(f"x must be on the device of the network, {network.device}, got {x.device}.")
     x = x.detach()
-    if x.numel() and not all(math.isfinite(float(end)) for end in torch.aminmax(x)):
-        raise UsageError(f"x must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite.")
+    finite("x", x)
     return x
 
 

@@ -13,6 +13,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
+from gradflip._checks import positive_int
 from gradflip._errors import UsageError
 from gradflip.rays._abstract import AbstractRay
 from gradflip.rays._bracketed import Bracketed
@@ -73,9 +74,7 @@ def checked_block(block: int | None) -> int | None:
     Raises:
         UsageError: If it is not a positive integer.
     """
-    if block is not None and (isinstance(block, bool) or not isinstance(block, int) or block < 1):
-        raise UsageError(f"block must be a positive integer, got {block!r}.")
-    return block
+    return None if block is None else positive_int("block", block)
 
 
 def refine(search: Callable[[Tensor, torch.dtype], Flip], x: Tensor, dtype: torch.dtype) -> Flip:
