@@ -56,6 +56,7 @@ DIFFERENCES: dict[str, str] = {
     "gradflip.claims.Claim": "`Claim(kind, column, quantity, value, why, ...)` is now `Claim(statistic, expectation,",
     "gradflip.claims.Finding": "`Finding.found` is now `Finding.interval`",
     "gradflip.claims.judge": "`judge(found, value, tolerance)` is now `Equals(value, tolerance).verdict(interval)`",
+    "gradflip.Flip": "The last field of `Flip`, a sentence `method`, is now `finder`, followed by `dtype`,",
     "gradflip.report.lazy_figure": FIGURES,
     "gradflip.report.histogram_figure": FIGURES,
     "gradflip.report.random_figure": FIGURES,

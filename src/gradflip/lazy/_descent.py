@@ -86,8 +86,7 @@ class Descent:
         self._lr = lr
         self._norms = torch.linalg.vector_norm(self.points, dim=1)
         sigma = network.activation
-        at_zero = float(sigma.derivative(torch.zeros((), dtype=torch.float64)))
-        self._relu = (sigma.kinks, sigma.slopes, at_zero) == ((0.0,), (0.0, 1.0), 0.0) and sigma.homogeneous
+        self._relu = sigma.is_relu
         steepest = math.inf if sigma.lipschitz is None else float(network.a.abs().max()) * sigma.lipschitz
         # a sum of float32 terms errs by far less than 1e-5
         self._rate = lr / math.sqrt(network.width) * steepest * (1 + 1e-5)
