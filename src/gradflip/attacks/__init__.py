@@ -1,6 +1,7 @@
-"""Attacks that search for a perturbation within a budget, where `rays` finds the smallest along one direction."""
+"""Attacks: search for a flip within a budget, where `rays` computes the smallest flip along one direction."""
 
-from gradflip.attacks._pgd import Attack, ascend, pgd, rounded_budget
+from gradflip.attacks._budget import rounded_budget
+from gradflip.attacks._pgd import Attack, ascend, pgd
 from gradflip.attacks._steps import AttackSteps, attack_steps
 from gradflip.networks._stacked import TwoLayerStack
 

@@ -1,7 +1,8 @@
-"""Value and input gradient of a batch, as a step of an attack needs them: in closed form, or by autograd."""
+"""Values and input gradients for the steps of an attack: in closed form or by autograd."""
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,12 +18,12 @@ _HELD = 2**19  # pre-activations worked on at once: what stays in the cache
 
 
 class Ascent(ABC):
-    """f and its gradient at one batch after another.
+    """Evaluates f and its gradient on one batch after another.
 
     Attributes:
-        dim: Input dimension, `None` if any will do.
+        dim: Input dimension, `None` for any.
         dtype: Type of the products, `None` for that of the inputs.
-        device: Where the inputs must be, `None` for anywhere.
+        device: Device of the inputs, `None` for any.
     """
 
     dim: int | None = None
@@ -31,20 +32,20 @@ class Ascent(ABC):
 
     @abstractmethod
     def value_and_gradient(self, x: Tensor, *, last: bool = False) -> tuple[Tensor, Tensor]:
-        """Return f `(n,)` and its gradient `(n, d)`, which the next call may overwrite; only f is asked of the last."""
+        """Return f `(n,)` and its gradient `(n, d)`, which the next call may overwrite; the last call needs f only."""
 
     @abstractmethod
     def exact_margins(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return y f in float64 where the network allows it."""
+        """Return y f, computed in float64 where the network allows it."""
 
     @abstractmethod
     def rows(self, n: int) -> int:
-        """How many inputs to work on at once."""
+        """Inputs per block."""
 
 
 @final
 class TwoLayerAscent(Ascent):
-    """Two matrix products, in buffers that are used again."""
+    """The closed form of two layers: two matrix products into reused buffers."""
 
     def __init__(self, network: TwoLayer) -> None:
         self._network = network
@@ -54,7 +55,7 @@ class TwoLayerAscent(Ascent):
         self._W = network.W.to(self.dtype)
         self._bias = None if network.bias is None else network.bias.to(self.dtype)
         self._top = network.a.to(self.dtype) / math.sqrt(network.width)
-        # then sigma(u) = u sigma'(u), so that f = g . x + what does not depend on x
+        # sigma(u) = u sigma'(u), so that f = g . x + (a term of the biases alone)
         self._bent = network.activation.bends_at_zero
         self._buffers = (self._W.new_empty(0, network.width), self._W.new_empty(0, network.dim))
 
@@ -90,11 +91,9 @@ class TwoLayerAscent(Ascent):
 
 @final
 class ModuleAscent(Ascent):
-    """Autograd through a module or a function."""
+    """Autograd through a module or a function, any number of inputs at a time."""
 
     def __init__(self, network: nn.Module | Callable[[Tensor], Tensor]) -> None:
-        if not callable(network):
-            raise UsageError(f"network must be a TwoLayer, a module or a function, got {type(network).__name__}.")
         self._network = network
         if isinstance(network, nn.Module):
             parameter = next(network.parameters(), None)
@@ -128,3 +127,24 @@ class ModuleAscent(Ascent):
                 f"{tuple(value.shape)}; of a two-class network take the difference of its outputs."
             )
         return value
+
+
+@functools.singledispatch
+def ascent_of(network: object) -> Ascent:
+    """How an attack evaluates a network; a kind with a closed form registers it here.
+
+    Args:
+        network: A `TwoLayer`, a module or a function.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        UsageError: If it is none of them.
+    """
+    if not callable(network):
+        raise UsageError(f"network must be a TwoLayer, a module or a function, got {type(network).__name__}.")
+    return ModuleAscent(network)
+
+
+ascent_of.register(TwoLayer, TwoLayerAscent)

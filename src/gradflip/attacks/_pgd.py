@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from gradflip._checks import positive, positive_int
 from gradflip._errors import UsageError
 from gradflip._seeds import generator
-from gradflip.attacks._oracle import Ascent, ModuleAscent, TwoLayerAscent
+from gradflip.attacks._budget import rounded_budget
+from gradflip.attacks._oracle import Ascent, ascent_of
 from gradflip.networks import TwoLayer
 
 Classifier = TwoLayer | nn.Module | Callable[[Tensor], Tensor]
@@ -20,12 +21,12 @@ Classifier = TwoLayer | nn.Module | Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Attack:
-    """What an attack found within its budget.
+    """The outcome of an attack within a budget.
 
     Attributes:
-        x: For each input the perturbed one with the smallest margin found, or the first that is misclassified.
-        success: Where that is misclassified: y f(x) <= 0, in float64 for a `TwoLayer`.
-        margin: y f there.
+        x: Perturbed inputs: for each input the first misclassified iterate, else the one of smallest margin.
+        success: Whether it is misclassified, y f(x) <= 0; evaluated in float64 for a `TwoLayer`.
+        margin: Its margin y f(x).
 
     Shape:
         x `(n, d)`, success and margin `(n,)`.
@@ -37,7 +38,7 @@ class Attack:
 
     @property
     def robust_accuracy(self) -> float:
-        """Share of the inputs that stay correctly classified: an upper bound on the robust accuracy."""
+        """Share of the inputs that the attack leaves correctly classified: an upper bound on the robust accuracy."""
         return 1 - float(self.success.to(torch.float64).mean())
 
 
@@ -55,9 +56,9 @@ def pgd(
 ) -> Attack:
     """Search the L2 ball around every input for a point that is misclassified.
 
-    p <- p - step_size y grad f / |grad f|, drawn into the box if there is one and onto the ball, p staying where the
-    gradient is zero. The first start is at the input, the others are uniform in the ball. Inputs already flipped drop
-    out, so that an evaluation costs what the surviving ones cost.
+    Each step is p <- p - step_size y grad f / |grad f|, projected into the box, if any, and onto the ball; where the
+    gradient is zero, p stays. The first restart begins at the input, the others uniformly in the ball. Misclassified
+    inputs leave the batch, so that a step costs only what the remaining ones cost.
 
     Args:
         network: A `TwoLayer`, with gradients in closed form, or a module or function x -> f, `(n, d)` -> `(n,)` or
@@ -65,20 +66,20 @@ def pgd(
         x: Inputs.
         y: Labels, -1 or +1.
         epsilon: Budget, L2 norm of the perturbation.
-        steps: K, gradient steps of a start.
-        restarts: How many starts.
-        step_size: Length of a step; 2.5 epsilon / K if not given.
+        steps: Number K of gradient steps per restart.
+        restarts: Number of restarts, the one from the input included.
+        step_size: Length of a step, 2.5 epsilon / K by default.
         clip: Box in which perturbed inputs stay, such as (0, 1) for pixels; the inputs must lie in it.
-        seed: Of the random starts.
+        seed: Seed of the random starts.
 
     Returns:
         An `Attack`.
 
     Raises:
-        UsageError: If a shape, a label or a setting is not as stated.
+        UsageError: If a shape, a label or a setting is invalid.
 
     Shape:
-        x `(n, d)`, y `(n,)`. Two matrix products a step and memory for a block of inputs.
+        x `(n, d)`, y `(n,)`. Two matrix products per step, memory for one block of inputs.
 
     Source: Madry et al. (2018); steps and step size of Wang et al. (2022), Algorithm 1;
         docs/mathematics/lazy-training.md, "Adversarial training".
@@ -90,12 +91,12 @@ def pgd(
     )
     length = 2.5 * epsilon / steps if step_size is None else positive("step_size", step_size)
     _check_box(clip)
-    ascent = TwoLayerAscent(network) if isinstance(network, TwoLayer) else ModuleAscent(network)
+    ascent = ascent_of(network)
     points, labels = _examples(ascent, x, y)
     if clip is not None and not bool(((points >= clip[0]) & (points <= clip[1])).all()):
         raise UsageError(f"x must lie in the box clip={clip}; leave clip out or scale the inputs.")
     budget = rounded_budget(points, epsilon)
-    found, margin = points.clone(), torch.full_like(labels, torch.inf)
+    perturbed, margin = points.clone(), torch.full_like(labels, torch.inf)
     draw = generator(seed, "pgd starts")
     rows = ascent.rows(len(points))
     for k in range(restarts):
@@ -105,9 +106,9 @@ def pgd(
             p, best = _climb(ascent, points[part], labels[part], start[part], budget[part], length, steps, clip)
             better = best < margin[part]
             into = part[better]
-            found[into], margin[into] = points[into] + p[better], best[better]
-    exact = ascent.exact_margins(found, labels)
-    return Attack(found.to(x.dtype), exact <= 0, exact)
+            perturbed[into], margin[into] = points[into] + p[better], best[better]
+    exact = ascent.exact_margins(perturbed, labels)
+    return Attack(perturbed.to(x.dtype), exact <= 0, exact)
 
 
 def _climb(
@@ -120,7 +121,7 @@ def _climb(
     steps: int,
     clip: tuple[float, float] | None,
 ) -> tuple[Tensor, Tensor]:
-    """The perturbation of the smallest margin on the way, and that margin; a row ends where it is not above zero."""
+    """The perturbation of smallest margin over all iterates, and that margin; a row stops once it is not above zero."""
     best_p, best = p.clone(), torch.full_like(y, torch.inf)
     live = torch.arange(len(x), device=x.device)
     moved = torch.empty_like(x)
@@ -136,7 +137,7 @@ def _climb(
         if k == steps:
             break
         count = int(standing.sum())
-        if count < len(x):  # a row that is done is worth no more products
+        if count < len(x):  # misclassified rows leave the batch
             if not count:
                 break
             rest = standing.nonzero()[:, 0]
@@ -146,7 +147,7 @@ def _climb(
 
 
 def _in_the_ball(x: Tensor, budget: Tensor, clip: tuple[float, float] | None, draw: torch.Generator) -> Tensor:
-    """Uniform perturbations, drawn on the CPU so that devices agree."""
+    """Perturbations uniform in the ball, drawn on the CPU so that all devices agree."""
     n, d = x.shape
     direction = torch.randn(n, d, generator=draw, dtype=torch.float32)
     radius = budget.cpu()[:, None] * torch.rand(n, 1, generator=draw, dtype=torch.float64) ** (1 / d)
@@ -177,25 +178,6 @@ def _check_box(clip: tuple[float, float] | None) -> None:
         raise UsageError(f"clip must be a box (low, high) with low below high, got {clip}.")
 
 
-def rounded_budget(x: Tensor, epsilon: float | Tensor) -> Tensor:
-    """Radii such that x + p, rounded to the type of x, is within epsilon of x.
-
-    Args:
-        x: Inputs.
-        epsilon: The budget, or a column of budgets.
-
-    Returns:
-        At most epsilon, one for each input: x + p is rounded by half a unit in the last place of each coordinate.
-
-    Shape:
-        x `(n, d)`, result `(n,)`; of a column of budgets `(runs, 1)` it is `(runs, n)`.
-    """
-    unit = torch.finfo(x.dtype).eps
-    length = torch.linalg.vector_norm(x, dim=-1)
-    radius: Tensor = (epsilon * (1 - 4 * unit) - unit * (length + epsilon)).clamp(min=0.0).to(x.dtype)
-    return radius
-
-
 def ascend(
     gradient: Callable[[Tensor], Tensor],
     x: Tensor,
@@ -206,20 +188,20 @@ def ascend(
     steps: int,
     clip: tuple[float, float] | None,
 ) -> Tensor:
-    """All steps for all rows, as training wants its examples: those of the largest loss that K steps lead to.
+    """Take all K steps for all rows, misclassified or not: the inner maximisation of adversarial training.
 
     Args:
-        gradient: grad f of inputs, of one network or of a stack of them; it may give the same buffer every time.
+        gradient: Input gradient of one network or of a stack of them; it may return the same buffer at every call.
         x: Inputs.
         y: Labels.
-        p: Where to start, overwritten.
-        budget: Radius of each ball, as `rounded_budget` gives it.
-        length: Of a step, one for all or for each input.
-        steps: K.
+        p: Initial perturbations, overwritten.
+        budget: Radius of each ball, from `rounded_budget`.
+        length: Length of a step, one for all inputs or one per input.
+        steps: Number K of steps.
         clip: Box in which x + p stays.
 
     Returns:
-        p.
+        The perturbations p.
 
     Shape:
         x, p `(n, d)` or `(runs, n, d)`; y, budget `(n,)` or `(runs, n)`.
@@ -240,7 +222,7 @@ def _move(
     clip: tuple[float, float] | None,
     at: Tensor,
 ) -> None:
-    """One step of p against y grad f, into the box and onto the ball; g and `at` are overwritten."""
+    """One step of p against y grad f, projected into the box and onto the ball; g and `at` are overwritten."""
     norm = torch.linalg.vector_norm(g, dim=-1)
     g.mul_(torch.where(norm > 0, -length * y / norm, 0.0)[..., None])
     p.add_(g)
