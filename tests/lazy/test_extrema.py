@@ -117,7 +117,7 @@ def test_values_do_not_depend_on_the_scaling_or_the_blocks(monkeypatch):
     whole = LazyBall(start, 3.0).max_value(x, y)
     torch.testing.assert_close(LazyBall(start.rescale("sqrt-d"), 3.0).max_value(x, y), whole, rtol=1e-12, atol=0)
     monkeypatch.setattr(extremes, "_BLOCK", 20)
-    monkeypatch.setattr(extremes, "_NEURONS", 7)
+    monkeypatch.setattr(extremes, "_BLOCK_NEURONS", 7)
     torch.testing.assert_close(LazyBall(start, 3.0).max_value(x, y), whole, rtol=1e-12, atol=0)
     monkeypatch.setattr(extremes, "_BLOCK", 1)
     torch.testing.assert_close(

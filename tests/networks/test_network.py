@@ -34,7 +34,7 @@ def test_value_and_gradient_are_those_of_the_network(network):
 @pytest.mark.parametrize("width", [1, 40, 700])
 @pytest.mark.parametrize("form", [{"activation": "tanh"}, {"bias": True, "output_bias": True, "scaling": "sqrt-d"}])
 def test_a_streamed_network_has_the_values_and_gradients_of_the_stored_one(width, form, monkeypatch):
-    monkeypatch.setattr("gradflip.networks._streamed._NUMBERS", 64 * 6)
+    monkeypatch.setattr("gradflip.networks._streamed._BLOCK", 64 * 6)
     network, x = StreamedTwoLayer(6, width, seed=2, dtype=torch.float64, **form), normal(9, 6, seed=3)
     for own, stored in zip(network.value_and_gradient(x), network.stored().value_and_gradient(x), strict=True):
         torch.testing.assert_close(own, stored, rtol=1e-12, atol=1e-13)

@@ -301,8 +301,8 @@ def test_blocks_change_no_result(name, monkeypatch):
     network, x = TwoLayer.random(6, 50, activation=name, dtype=torch.float64, seed=5), normal(33, 6, seed=6)
     whole = flip(network, x)
     finder, sizes = PiecewiseLinear() if name == "relu" else Bracketed(), []
-    monkeypatch.setattr(auto, "_ROWS", 14)  # half of it for a finder that may hold many copies
-    monkeypatch.setattr(auto, "_CACHED", 0)
+    monkeypatch.setattr(auto, "_BLOCK_ROWS", 14)  # half of it for a finder that may hold many copies
+    monkeypatch.setattr(auto, "_BLOCK", 0)
     blocked = flip(network, x, finder=lambda ray: sizes.append(len(ray.u)) or finder(ray))
     assert sizes == [7, 7, 7, 7, 5]
     assert torch.equal(whole.status, blocked.status)

@@ -184,7 +184,7 @@ def test_smooth_networks_are_computed_in_float64():
 def test_weights_converted_by_blocks_give_the_same_products(monkeypatch):
     network, x = TwoLayer.random(6, 300, bias=True, dtype=torch.float32, seed=5), normal(20, 6, seed=6)
     whole = list(products.gradient_rays(network, x, torch.float64, 20))[0]
-    monkeypatch.setattr(products, "_CONVERTED", 6 * 7)  # seven neurons at once
+    monkeypatch.setattr(products, "_BLOCK", 6 * 7)  # seven neurons at once
     parts = list(products.gradient_rays(network, x, torch.float64, 20))[0]
     for name in ("u", "v", "value", "gradient_norm", "input_norm"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=1e-12, atol=1e-14)

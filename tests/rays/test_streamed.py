@@ -22,7 +22,7 @@ FORMS = [
 @pytest.mark.parametrize(("dim", "width"), [(1, 1), (1, 17), (3, 5), (5, 16), (7, 33), (25, 1000), (100, 47), (2, 999)])
 @pytest.mark.parametrize("numbers", [40, 1000, 2**21])
 def test_the_blocks_are_the_weights_of_the_stored_network_to_the_last_bit(dim, width, dtype, numbers, monkeypatch):
-    monkeypatch.setattr(streamed, "_NUMBERS", numbers)
+    monkeypatch.setattr(streamed, "_BLOCK", numbers)
     for form in ({"bias": True, "output_bias": True}, {"scaling": "sqrt-d"}):
         network = StreamedTwoLayer(dim, width, seed=width, dtype=dtype, **form)
         stored = TwoLayer.random(dim, width, seed=width, dtype=dtype, **form)
@@ -37,9 +37,9 @@ def test_the_blocks_are_the_weights_of_the_stored_network_to_the_last_bit(dim, w
 
 
 @pytest.mark.parametrize("form", FORMS, ids=["plain", "biases", "sqrt-d", "leaky", "two-kinks"])
-@pytest.mark.parametrize("held", [200, 2**21])
-def test_a_streamed_network_flips_as_the_stored_one(form, held, monkeypatch):
-    monkeypatch.setattr(streamed_rays, "_HELD", held)
+@pytest.mark.parametrize("block", [200, 2**21])
+def test_a_streamed_network_flips_as_the_stored_one(form, block, monkeypatch):
+    monkeypatch.setattr(streamed_rays, "_BLOCK", block)
     x = normal(12, 6, seed=1)
     for dtype, rtol in ((torch.float64, 1e-10), (torch.float32, 1e-4)):
         network = StreamedTwoLayer(6, 500, seed=3, dtype=dtype, **form)
@@ -52,7 +52,7 @@ def test_a_streamed_network_flips_as_the_stored_one(form, held, monkeypatch):
 
 
 def test_flips_far_beyond_the_first_guess_and_none_at_all_take_more_passes(monkeypatch):
-    monkeypatch.setattr(streamed_rays, "_SORTED", 30)  # two rows at once in the last pass
+    monkeypatch.setattr(streamed_rays, "_SORT_BLOCK", 30)  # two rows at once in the last pass
     passes = set()
     for seed in range(40):  # narrow networks flip late, or never
         network = StreamedTwoLayer(3, 12, seed=seed, dtype=torch.float64, output_bias=seed % 2 == 0)

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from gradflip._errors import UsageError
+from gradflip._memory import rows_per_block
 from gradflip.networks import TwoLayer
 
-_HELD = 2**19  # pre-activations worked on at once: what stays in the cache
+_BLOCK = 2**19  # pre-activations that fit into the cache
 
 
 class Ascent(ABC):
@@ -62,7 +63,7 @@ class TwoLayerAscent(Ascent):
     def rows(self, n: int) -> int:
         if self.device is not None and self.device.type != "cpu":
             return max(1, n)
-        return max(64, min(1024, _HELD // self._network.width))
+        return rows_per_block(_BLOCK, self._network.width, least=64, most=1024)
 
     def value_and_gradient(self, x: Tensor, *, last: bool = False) -> tuple[Tensor, Tensor]:
         n, sigma, c = len(x), self._network.activation, self._network.output_bias or 0.0

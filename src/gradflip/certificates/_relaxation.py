@@ -30,6 +30,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._memory import rows_per_block
 from gradflip.certificates._upper_bound import (
     RADIUS_SLACK,
     TINY,
@@ -43,7 +44,7 @@ from gradflip.lazy._ball import LazyBall
 from gradflip.lazy._rows import rows
 from gradflip.networks import TwoLayer
 
-_HELD = 2**22  # pre-activations held at once
+_BLOCK = 2**22  # pre-activations
 _SMALL = 16  # size of a group up to which |D_j| is computed from the Gram matrix of its points
 _NO_NORM = 1e-15  # lower bound on |D_j|, so that its gradient exists
 
@@ -209,7 +210,7 @@ class JointBound:
 
     def _blocks(self, points: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         network = self._network
-        size = max(1, _HELD // points)
+        size = rows_per_block(_BLOCK, points)
         for j in range(0, network.width, size):
             block = slice(j, j + size)
             W = network.W[block].to(self.dtype)
@@ -252,7 +253,7 @@ def certified_joint_upper_bound(
     reached = radius * (1 + RADIUS_SLACK) * (1 + 8 * UNIT)
     weight = (weights * norms).sum(dim=1) * (1 + gamma(count + 4))
     inner, moved, error = (x.new_zeros(len(x)) for _ in range(3))
-    size = max(1, _HELD // (len(x) * count))
+    size = rows_per_block(_BLOCK, len(x) * count)
     row_norms, trained = row_norms_upper(network0), rows(network0)
     radii = inflated_radii(network0, radius, row_norms)
     for j in range(0, width, size):

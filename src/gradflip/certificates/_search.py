@@ -15,11 +15,12 @@ from typing import final
 import torch
 from torch import Tensor
 
+from gradflip._memory import rows_per_block
 from gradflip.certificates._upper_bound import RADIUS_SLACK
 from gradflip.lazy._ball import LazyBall
 from gradflip.lazy._extrema import maxima
 
-_HELD = 2**19  # pre-activations per block, so that they stay in the cache
+_BLOCK = 2**19  # pre-activations that fit into the cache
 _LAST = 0.05  # length of the last step, in budgets
 _CLEAR = 1e-4  # share of what the ball can add to y f: a maximum that far below zero needs no further search
 
@@ -54,7 +55,8 @@ class MaxMargin:
         rising = sigma.turning == () and bool(sigma(far)[0] <= sigma(far)[1])
         self._rising, self._bent = rising, rising and sigma.bends_at_zero
         self._W = torch.cat([W, signs[:, None]], dim=1) if rising else W
-        self.block = max(64, min(1024, _HELD // network.width)) if W.device.type == "cpu" else 2**14
+        on_cpu = W.device.type == "cpu"
+        self.block = rows_per_block(_BLOCK, network.width, least=64, most=1024) if on_cpu else 2**14
         self._u, self._g, self._in = (W.new_empty(0, k) for k in (network.width, network.dim + 1, network.dim + 1))
         # for |x| = 1: what float32 may get wrong, and a share of the most that the ball can add
         typical = math.sqrt(float((network.a.double()[:, None] * network.W).square().mean()))

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
+from gradflip._memory import rows_per_block
 from gradflip.lazy._extrema import sums_of_maxima, with_ones
 from gradflip.networks import TwoLayer
 
@@ -28,6 +29,7 @@ UNIT = 2.0**-53
 TINY = 2.0**-1000
 """Far above what a product of two numbers loses when it underflows, whether or not it is flushed to zero."""
 
+_BLOCK = 2**22  # weights
 _ULPS = 8  # error of sigma as computed, in units of |sigma(v)| + L |v|: the libraries' functions have at most 4
 
 
@@ -132,7 +134,7 @@ def row_norms_upper(network: TwoLayer) -> Float[Tensor, " m"]:
         One number per neuron.
     """
     blocks = []
-    size = max(1, 2**22 // network.dim)
+    size = rows_per_block(_BLOCK, network.dim)
     for j in range(0, network.width, size):
         W = network.W[j : j + size].to(torch.float64)
         if network.bias is not None:

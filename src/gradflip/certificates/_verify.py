@@ -37,7 +37,7 @@ from gradflip.certificates._statement import statement
 from gradflip.lazy._ball import LazyBall
 
 _HUGE = 1e290  # so many terms of this size have a finite sum
-_NEURONS = 2**14  # neurons per block, so that their intervals stay in the cache
+_BLOCK_NEURONS = 2**14  # whose intervals fit into the cache
 _LARGER = math.nextafter(1.00001, math.inf)  # the ball certified is larger by 1e-5 (docs/mathematics/certificates.md)
 _ROUNDS = 8  # Frank-Wolfe steps of the slopes, more than the certificate was made with
 _HALVINGS = 30  # bisections of the length of such a step
@@ -246,8 +246,8 @@ class _IntervalBall:
         return up(self.radius * norm_above(x, 0.0 if self.bias is None else 1.0))
 
     def _blocks(self) -> Iterator[tuple[Row, Row, Row | None]]:
-        for j in range(0, len(self.W), _NEURONS):
-            block = slice(j, j + _NEURONS)
+        for j in range(0, len(self.W), _BLOCK_NEURONS):
+            block = slice(j, j + _BLOCK_NEURONS)
             yield self.W[block], self.a[block], None if self.bias is None else self.bias[block]
 
     def _mean(self, terms: list[Row]) -> float:

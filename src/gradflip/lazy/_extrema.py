@@ -16,11 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
+from gradflip._memory import rows_per_block
 from gradflip.lazy._rows import rows
 from gradflip.networks import Activation, TwoLayer
 
-_BLOCK = 2**20  # pre-activations held at once
-_NEURONS = 2**14  # neurons per block
+_BLOCK = 2**20  # pre-activations
+_BLOCK_NEURONS = 2**14
 
 
 def maxima(sigma: Activation, low: Tensor, high: Tensor, sign: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,8 +77,8 @@ def sums_of_maxima(
         x `(n, d)`, y, norms `(n,)`, radii `(m,)`, result `(n,)`. Memory for a block of inputs and neurons.
     """
     total = torch.zeros_like(y)
-    neurons = min(network.width, _NEURONS)
-    inputs = max(1, _BLOCK // neurons)
+    neurons = min(network.width, _BLOCK_NEURONS)
+    inputs = rows_per_block(_BLOCK, neurons)
     for j in range(0, network.width, neurons):
         block = slice(j, j + neurons)
         W, a = network.W[block].to(torch.float64), network.a[block].to(torch.float64)

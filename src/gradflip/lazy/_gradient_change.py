@@ -15,12 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._memory import rows_per_block
 from gradflip.lazy._rows import check_relu_without_biases
 from gradflip.lazy._settings import check_count
 from gradflip.networks import TwoLayer
 
 _SOFTNESS = (2.0, 0.5)  # width of the sigmoid in units of the radius, at the first step and at the last
-_BLOCK = 2**24  # pre-activations held at once
+_BLOCK = 2**24  # pre-activations of all starts
 
 
 def largest_gradient_change(
@@ -60,7 +61,7 @@ def largest_gradient_change(
     check_count("steps", steps)
     network = network.to(dtype=torch.float64)
     x = x.to(torch.float64)
-    inputs = max(1, _BLOCK // (network.width * (starts + 2)))
+    inputs = rows_per_block(_BLOCK, network.width * (starts + 2))
     random = torch.randn(len(x), starts, network.dim, generator=generator, dtype=torch.float64)
     blocks = [slice(i, i + inputs) for i in range(0, len(x), inputs)]
     return torch.cat([_ascend(network, x[block], random[block], radius, steps) for block in blocks])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gradflip._memory import rows_per_block
 from gradflip.lazy._diagnostics import Probe
 from gradflip.networks import TwoLayer
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _PROBE = 512  # training examples at which signs and linearisation are compared
-_BLOCK = 2**25  # pre-activations held at once
+_BLOCK = 2**25  # pre-activations
 _QUANTILE_LIMIT = 2**24  # entries that torch.quantile accepts
 
 
@@ -123,7 +124,7 @@ class Recorder:
         if self._test_x is None or self._test_y is None:
             return None
         wrong = 0
-        size = max(1, _BLOCK // len(trained))
+        size = rows_per_block(_BLOCK, len(trained))
         for x, y in zip(torch.split(self._test_x, size), torch.split(self._test_y, size), strict=True):
             f = self._network.activation(x @ trained.mT) @ self._network.a / math.sqrt(self._network.width)
             wrong += int((y * (f + (self._network.output_bias or 0.0)) <= 0).sum())

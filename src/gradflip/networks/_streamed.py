@@ -12,13 +12,14 @@ from torch import Tensor
 
 from gradflip._checks import finite
 from gradflip._errors import UsageError
+from gradflip._memory import rows_per_block
 from gradflip._seeds import generator
 from gradflip.networks._activation import Activation, activation
 from gradflip.networks._form import Scaling, checked_form, random_output_bias
 from gradflip.networks._network import Network
 from gradflip.networks._two_layer import TwoLayer
 
-_NUMBERS = 2**21  # weights of a block
+_BLOCK = 2**21  # weights, or pre-activations
 
 
 class NeuronBlock(NamedTuple):
@@ -149,7 +150,7 @@ class StreamedTwoLayer(Network):
         inputs = x.detach().to(self.dtype)
         value = inputs.new_zeros(len(x), dtype=torch.float64)
         gradient = torch.zeros_like(inputs, dtype=torch.float64)
-        for _, W, a, bias in self.blocks(rows=max(1, _NUMBERS // max(1, len(x)))):
+        for _, W, a, bias in self.blocks(rows=rows_per_block(_BLOCK, len(x))):
             u = inputs @ W.mT if bias is None else torch.addmm(bias, inputs, W.mT)
             value += self.activation(u) @ a
             gradient += (self.activation.derivative(u) * a) @ W
@@ -168,7 +169,7 @@ class StreamedTwoLayer(Network):
         """
         dtype = dtype or self.dtype
         draws = {name: generator(self.seed, name) for name in ("weights", "top", "bias")}
-        ends = _ends(self.width, min(rows or self.width, _NUMBERS // self.dim))
+        ends = _ends(self.width, rows_per_block(_BLOCK, self.dim, most=rows or self.width))
         largest = max(end - start for start, end in ends)
         drawn = torch.empty((largest, self.dim), dtype=torch.float64)
         W = torch.empty_like(drawn, dtype=self.dtype)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gradflip._checks import finite
 from gradflip._errors import FileError, UsageError
+from gradflip._memory import rows_per_block
 from gradflip._seeds import generator
 from gradflip.networks._activation import Activation, activation, is_built_in
 from gradflip.networks._files import read_arrays, write_tensors
@@ -20,7 +21,7 @@ from gradflip.networks._form import Scaling, checked_form, one_number, random_ou
 from gradflip.networks._from_module import weights_of
 from gradflip.networks._network import Network
 
-_BLOCK = 2**25  # pre-activations held at once by a forward or backward pass
+_BLOCK = 2**25  # pre-activations of a forward or backward pass
 
 
 @final
@@ -385,7 +386,7 @@ class TwoLayer(Network):
         return x.detach().reshape(-1, self.dim).to(self.W.dtype)
 
     def _blocks(self, n: int) -> Iterator[slice]:
-        size = max(1, _BLOCK // self.width)
+        size = rows_per_block(_BLOCK, self.width)
         return (slice(start, start + size) for start in range(0, n, size))
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip._memory import free_memory
+from gradflip._memory import free_memory, rows_per_block
 from gradflip.networks import TwoLayer
 from gradflip.rays._gradient_ray import checked_batch, gradient_rays, product_type
 from gradflip.rays._kinds import Finder, checked_block, flips, refine
@@ -18,10 +18,10 @@ from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._random_network import best_finder
 from gradflip.rays._result import Flip
 
-_ROWS = 512  # of a block at least: products of fewer are slower
-_CACHED = 2**19  # pre-activations that stay in the cache: a narrow network's block has more rows
-_OPERATIONS = 2  # times as many of these where each torch operation costs some microseconds, however few the rows
-_LARGEST = 2**25  # pre-activations of a block at most
+_BLOCK = 2**19  # pre-activations that fit into the cache: narrow networks have more rows per block
+_BLOCK_ROWS = 512  # at least, since products of fewer rows are slower
+_LARGEST_BLOCK = 2**25  # pre-activations at most
+_OPERATIONS = 2  # blocks are that much larger where every torch operation costs microseconds, however few the rows
 
 
 @flips.register
@@ -42,8 +42,9 @@ def _(network: TwoLayer, x: Tensor, finder: Finder | None, block: int | None) ->
 
 def _rows(width: int, finder: Finder) -> int:
     exact = isinstance(finder, CertifiedNewton | PiecewiseLinear)  # others hold many copies of a block
-    cached = _CACHED * (_OPERATIONS if isinstance(finder, PiecewiseLinear) else 1)
-    return max(1, min(max(_ROWS if exact else _ROWS // 2, cached // width), _LARGEST // width))
+    least = _BLOCK_ROWS if exact else _BLOCK_ROWS // 2
+    block = _BLOCK * (_OPERATIONS if isinstance(finder, PiecewiseLinear) else 1)
+    return rows_per_block(_LARGEST_BLOCK, width, most=rows_per_block(block, width, least=least))
 
 
 @contextmanager

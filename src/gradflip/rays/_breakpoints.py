@@ -16,10 +16,11 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from gradflip._memory import rows_per_block
 from gradflip.rays._ray import Ray, rounding_of
 from gradflip.rays._result import Crossing, FlipStatus
 
-_SCRATCH = 2**17  # neurons looked at together on the CPU
+_BLOCK = 2**17  # pre-activations on the CPU: scratch memory that fits into the cache
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def switches(ray: Ray, limit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _may_switch(ray: Ray, kink: float, up_to: Tensor) -> Tensor:
     """Positions, row by row, of all neurons that reach the kink up to there, and perhaps of some more."""
     n, width = ray.u.shape
-    rows = n if ray.u.is_cuda else max(1, _SCRATCH // width)  # fresh memory costs more than what is done in it
+    rows = n if ray.u.is_cuda else rows_per_block(_BLOCK, width)  # fresh memory costs more than the work in it
     gaps, stays = ray.u.new_empty(min(rows, n), width), ray.u.new_empty(min(rows, n), width, dtype=torch.bool)
     found = []
     for start in range(0, n, rows):

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from gradflip._checks import finite
 from gradflip._errors import UsageError
+from gradflip._memory import rows_per_block
 from gradflip.gaussian import RandomNetwork
 from gradflip.networks import Network, TwoLayer
 from gradflip.rays._kinds import rays
 from gradflip.rays._numba import in_threads, kernels, serves
 from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
 
-_CONVERTED = 2**21  # weights held at once in another type than the network's
+_BLOCK = 2**21  # weights converted to another type than the network's
 
 
 def gradient_ray(network: TwoLayer | RandomNetwork, x: Float[Tensor, "n d"]) -> Ray:
@@ -202,7 +203,7 @@ def _weights(network: TwoLayer, dtype: torch.dtype) -> Iterator[tuple[slice, Ten
     if network.W.dtype == dtype:
         yield slice(0, network.width), network.W
         return
-    step = max(1, _CONVERTED // network.dim)
+    step = rows_per_block(_BLOCK, network.dim)
     for start in range(0, network.width, step):
         part = slice(start, min(start + step, network.width))
         yield part, network.W[part].to(dtype)

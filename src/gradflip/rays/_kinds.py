@@ -21,7 +21,7 @@ from gradflip.rays._result import Flip, FlipStatus
 
 Finder = Callable[..., Flip]
 
-_ROWS = 256  # inputs per block of a network of which nothing else is known
+_BLOCK_ROWS = 256  # of a network of which nothing else is known
 
 
 @singledispatch
@@ -58,7 +58,7 @@ def flips(network: object, x: Tensor, finder: Finder | None, block: int | None) 
         UsageError: If x does not fit the network, or an option does not apply to it.
     """
     search = finder or Bracketed()
-    blocks = torch.split(x, checked_block(block) or _ROWS)
+    blocks = torch.split(x, checked_block(block) or _BLOCK_ROWS)
     return replace(Flip.join([search(rays(network, part)) for part in blocks]), dtype=torch.float64)
 
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from gradflip._memory import rows_per_block
 from gradflip.rays._breakpoints import Start
 from gradflip.rays._ray import Ray, rounding_of
 from gradflip.rays._result import Crossing
 
-_SCRATCH = 2**17  # neurons gone through together on the CPU: what fits in the cache; fresh memory costs more than sums
+_BLOCK = 2**17  # pre-activations on the CPU: scratch memory that fits into the cache
 _MOST_PASSES = 10
 
 
@@ -130,7 +131,7 @@ class _Sums:
         assert ray.sigma.slopes is not None
         left, right = ray.sigma.slopes
         n, width = ray.u.shape
-        rows = max(1, n if ray.u.is_cuda else min(n, _SCRATCH // width))
+        rows = max(1, n) if ray.u.is_cuda else rows_per_block(_BLOCK, width, most=n)
         scratch = tuple(ray.u.new_empty(rows, width) for _ in range(5))
         unit = ray.value.sign() * ((right - left) / math.sqrt(width))
         return _Sums(ray, start, rounding_of(ray.u.dtype), unit, ray.a.abs(), scratch)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from gradflip._errors import UsageError
+from gradflip._memory import rows_per_block
 from gradflip.rays._breakpoints import slope_at_zero
 from gradflip.rays._numba import in_threads, kernels, serves
-from gradflip.rays._piecewise import AT_ONCE, PiecewiseLinear
+from gradflip.rays._piecewise import BLOCK, PiecewiseLinear
 from gradflip.rays._ray import Ray, rounding_of
 from gradflip.rays._result import Crossing, Flip
 
@@ -82,5 +83,5 @@ class CertifiedNewton:
         if all(settled):
             return flips
         rest = (~step.isfinite()).nonzero()[:, 0]
-        pieces = torch.split(rest, max(1, AT_ONCE // ray.width))  # a copy of all rows would take too much
+        pieces = torch.split(rest, rows_per_block(BLOCK, ray.width))  # a copy of all rows would take too much
         return flips.replaced(rest, Flip.join([PiecewiseLinear()(ray.rows(piece)) for piece in pieces]))

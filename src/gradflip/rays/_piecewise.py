@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from gradflip._errors import UsageError
+from gradflip._memory import rows_per_block
 from gradflip.rays._breakpoints import Start, first_crossing, in_order, switches
 from gradflip.rays._monotone import falling_zero
 from gradflip.rays._ray import Ray, rounding_of
 from gradflip.rays._result import Crossing, Flip, FlipStatus
 
-AT_ONCE = 2**19  # neurons of the rows worked off together: all of them may switch, and be sorted
+BLOCK = 2**19  # pre-activations of the rows sorted together: all of their neurons may switch
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class PiecewiseLinear:
         everything = (math.inf,) if ray.u.dtype == torch.float64 else ()
         for reach in (self.reach, 2 * self.reach, *everything):
             left = (crossing.status == FlipStatus.NOT_FOUND).nonzero()[:, 0]
-            for rows in torch.split(left, max(1, AT_ONCE // ray.width)):
+            for rows in torch.split(left, rows_per_block(BLOCK, ray.width)):
                 crossing.put(rows, _within(ray.rows(rows), start.rows(rows), reach))
                 passes[rows] += 1
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gradflip._errors import UsageError
+from gradflip._memory import rows_per_block
 from gradflip.networks import StreamedTwoLayer
 from gradflip.rays._abstract import AbstractRay
 from gradflip.rays._breakpoints import Start, first_crossing, in_order, switches
@@ -18,8 +19,8 @@ from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
 from gradflip.rays._result import Crossing, Flip, FlipStatus
 
 _REACHES = (1.25, 10.0, math.inf)  # how far past the first-order guess the passes look
-_SORTED = 2**26  # breakpoints held at once by the last of them
-_HELD = 2**21  # pre-activations of a block
+_BLOCK = 2**21  # pre-activations
+_SORT_BLOCK = 2**26  # breakpoints of the last pass, which sorts all of them
 
 
 @rays.register
@@ -75,7 +76,7 @@ def _flip(network: StreamedTwoLayer, x: Tensor, dtype: torch.dtype) -> Flip:
     for reach in _REACHES:
         if not len(live):
             break
-        at_once = max(1, _SORTED // network.width) if math.isinf(reach) else len(live)
+        at_once = rows_per_block(_SORT_BLOCK, network.width) if math.isinf(reach) else len(live)
         seen = Crossing.join([
             _crossings(network, inputs[rows], direction[rows], value[rows], reach * guess[rows], terms)
             for rows in torch.split(live, at_once)
@@ -154,5 +155,5 @@ def _crossings(network: StreamedTwoLayer, x: Tensor, g: Tensor, value: Tensor, l
 
 def _products(network: StreamedTwoLayer, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor]]:
     """(W, a, bias, u) of block after block."""
-    for _, W, a, bias in network.blocks(x.dtype, rows=max(1, _HELD // max(1, len(x)))):
+    for _, W, a, bias in network.blocks(x.dtype, rows=rows_per_block(_BLOCK, len(x))):
         yield W, a, bias, x @ W.mT if bias is None else torch.addmm(bias, x, W.mT)

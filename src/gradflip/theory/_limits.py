@@ -22,7 +22,7 @@ _REACH = 13.0
 # axis and by 4e-33 for one at distance pi/2, tanh's: (h + sqrt(h^2 + 1))^-40, where h is the distance in half-widths.
 _NODES = 20
 _LARGEST_SCALE = 1e5  # panels narrow as the scale grows; at this one they take seconds
-_BLOCK = 2**14  # panels held at once
+_BLOCK_ROWS = 2**14  # panels
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def gaussian_mean(function: Callable[[Tensor], Tensor], *, kinks: Sequence[float
     grid = torch.linspace(-_REACH, _REACH, panels + 1, dtype=torch.float64)
     edges = torch.cat([grid, grid.new_tensor(inner)]).sort().values
     total = 0.0
-    for left, right in zip(torch.split(edges[:-1], _BLOCK), torch.split(edges[1:], _BLOCK), strict=True):
+    for left, right in zip(torch.split(edges[:-1], _BLOCK_ROWS), torch.split(edges[1:], _BLOCK_ROWS), strict=True):
         half = (right - left)[:, None] / 2
         z = left[:, None] + half * (1 + nodes)
         density = torch.exp(-z * z / 2) / math.sqrt(2 * math.pi)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PATIENCE = 20
 """Epochs without progress after which training stops."""
 
-_BLOCK = 1024  # examples attacked at once, where the whole set is
+_BLOCK_ROWS = 1024  # examples attacked together, where the whole set is attacked
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +213,7 @@ class Trainer:
         """Attack the whole set from the inputs themselves, as the published scripts do once per epoch."""
         state, runs, attack = self.state, len(self.active), self._attack
         length = 2.5 * self._epsilon / attack.steps
-        for part in torch.split(torch.arange(len(self._x), device=self._x.device), _BLOCK):
+        for part in torch.split(torch.arange(len(self._x), device=self._x.device), _BLOCK_ROWS):
             x, y = self._x[part].expand(runs, -1, -1), self._y[part].expand(runs, -1)
             p = state.p.new_zeros(x.shape)
             ascend(self._stack.gradient, x, y, p, self._budget[:, part], length, attack.steps, attack.clip)
