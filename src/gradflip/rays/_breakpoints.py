@@ -1,11 +1,17 @@
-"""What the exact finders share: phi as a sum over breakpoints, and the piece on which it goes below zero.
+"""phi as a sum over breakpoints, and the first piece on which it goes below zero: shared by the exact finders.
 
-phi is linear between the breakpoints s = (u_j - k) / v_j. Where neuron j passes a kink at which the slope of sigma
-changes by D, the slope of phi gains kappa = sign(f) a_j |v_j| D / sqrt(m), whichever way it passes. So
+phi is linear between the breakpoints B = (u_j - k) / v_j, at which neuron j passes a kink k of sigma. If the slope of
+sigma changes by D at the kink, the slope of phi gains kappa = sign(f) a_j |v_j| D / sqrt(m), in whichever direction the
+neuron passes. Hence
 
-    phi(s) = |f| + s phi'(0+) + sum over breakpoints B <= s of kappa_B (s - B),
+    phi(s) = |f| + s phi'(0+) + sum over breakpoints B <= s of kappa_B (s - B),                                    (1)
 
-and neurons that do not switch before s cancel out.
+in which neurons that do not switch before s cancel out. In increasing order B_1 <= B_2 <= ..., the slope on piece i,
+between B_i and B_(i+1), and the height at its right end r are
+
+    slope_i = phi'(0+) + sum_(l <= i) kappa_l,    phi(r) = |f| + r slope_i - sum_(l <= i) kappa_l B_l.             (2)
+
+Source: docs/mathematics/model.md, "Exact flips".
 """
 
 from __future__ import annotations
@@ -25,10 +31,9 @@ _BLOCK = 2**17  # pre-activations on the CPU: scratch memory that fits into the 
 
 @dataclass(frozen=True)
 class Start:
-    """How phi starts: its slope at 0 and bounds on the sums of absolute terms behind height and slope, `(n,)` each.
+    """phi at 0: its slope, and bounds on the sums of absolute terms of its height and slope, `(n,)` each.
 
-    The slope is that with the left slope of sigma where a neuron starts on a kink; one that goes right from there
-    counts as switching at 0.
+    A neuron that starts on a kink enters with the left slope of sigma; if it moves right, it switches at 0.
     """
 
     slope: Tensor
@@ -37,7 +42,7 @@ class Start:
 
     @staticmethod
     def of(ray: Ray) -> Start:
-        """How a ray starts; in float32 the scales by Cauchy-Schwarz, which takes no memory."""
+        """The start of a ray; in float32 the scales are bounded by Cauchy-Schwarz, which takes no memory."""
         root, steepest = math.sqrt(ray.width), ray.sigma.lipschitz or 0.0
         if ray.u.dtype == torch.float64:
             weights = ray.a.abs() / root
@@ -54,7 +59,7 @@ class Start:
         return Start(self.slope[index], self.height_scale[index], self.slope_scale[index])
 
     def plus(self, other: Start, share: float) -> Start:
-        """With what other neurons add to it, times their share."""
+        """The sum with the start of other neurons, which is multiplied by their share."""
         mine, theirs = (tuple(getattr(start, field.name) for field in fields(Start)) for start in (self, other))
         return Start(*(a + share * b for a, b in zip(mine, theirs, strict=True)))
 
@@ -77,71 +82,72 @@ def slope_at_zero(ray: Ray) -> Tensor:
 
 
 def switches(ray: Ray, limit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Find what switches up to the limit of each row.
+    """The breakpoints up to the limit of each row.
 
     Args:
         ray: A batch of rays.
         limit: `(n,)`; may be inf.
 
     Returns:
-        Of each: the row, the breakpoint, and what the slope of phi gains there, float64; `(k,)`, rows in order for an
-        activation with one kink. Some gain nothing, at 0: neurons that only looked as if they did.
+        Row, breakpoint and gain kappa of each, float64 except the row; `(k,)`, ordered by row for an activation with
+        one kink. Entries of gain 0 at breakpoint 0 are neurons that turned out not to switch.
     """
     assert ray.sigma.slopes is not None
     root, width = math.sqrt(ray.width), ray.width
-    # some more do no harm; and a breakpoint beyond the largest number is never reached
+    # a few too many do no harm; a breakpoint beyond the largest number is never reached
     up_to = (limit * (1 + 1e-6)).clamp(max=torch.finfo(ray.v.dtype).max).to(ray.v.dtype)[:, None]
     sign, a = ray.value.sign(), ray.a.to(torch.float64)
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    breakpoints: list[tuple[Tensor, Tensor, Tensor]] = []
     for i, kink in enumerate(ray.sigma.kinks):
+        # 1. candidates, in the type of the ray; 2. their breakpoints B and gains kappa, in float64
         index = _may_switch(ray, kink, up_to)
         row = index // width
         neuron = index - row * width
         gap, fall = (part.reshape(-1)[index].to(torch.float64) for part in (ray.u, ray.v))
         gap -= kink
         at = gap / fall
-        # signs, not products: a product could underflow; and a quotient that overflows is never reached
+        # signs, not products, since a product could underflow; a quotient that overflows is never reached
         ahead = ((gap.sign() * fall.sign()) > 0) & at.isfinite()
-        ahead |= (gap == 0) & (fall < 0)  # starts on the kink and goes right
+        ahead |= (gap == 0) & (fall < 0)  # starts on the kink and moves right
         change = (ray.sigma.slopes[i + 1] - ray.sigma.slopes[i]) / root
         gain = sign[row] * fall.abs() * a[neuron] * change
-        found.append((row, torch.where(ahead, at, 0.0), torch.where(ahead, gain, 0.0)))
-    if not found:
+        breakpoints.append((row, torch.where(ahead, at, 0.0), torch.where(ahead, gain, 0.0)))
+    if not breakpoints:
         nothing = limit.new_empty(0)
         return nothing.to(torch.int64), nothing, nothing
-    row, at, gain = (torch.cat(part) for part in zip(*found, strict=True))
+    row, at, gain = (torch.cat(part) for part in zip(*breakpoints, strict=True))
     return row, at, gain
 
 
 def _may_switch(ray: Ray, kink: float, up_to: Tensor) -> Tensor:
-    """Positions, row by row, of all neurons that reach the kink up to there, and perhaps of some more."""
+    """Flat positions, ordered by row, of all neurons that reach the kink up to the limit, and perhaps of a few more."""
     n, width = ray.u.shape
     rows = n if ray.u.is_cuda else rows_per_block(_BLOCK, width)  # fresh memory costs more than the work in it
     gaps, stays = ray.u.new_empty(min(rows, n), width), ray.u.new_empty(min(rows, n), width, dtype=torch.bool)
-    found = []
+    positions = []
     for start in range(0, n, rows):
         part = slice(start, min(start + rows, n))
         u, v = ray.u[part], ray.v[part]
         gap, stay = gaps[: len(u)], stays[: len(u)]
-        # (u - kink) (u - kink - s v) > 0; a product that underflows, or inf times 0, is one more that may switch
+        # (u - kink) (u - kink - s v) > 0; a product that underflows, or inf times 0, counts as a candidate
         torch.sub(u, torch.mul(v, up_to[part], out=gap), out=gap)
         gap = gap.mul_(u) if kink == 0 else gap.sub_(kink).mul_(u - kink)
         index = torch.gt(gap, 0, out=stay).logical_not_().view(-1).nonzero()[:, 0]
-        found.append(index.add_(start * width))
-    return torch.cat(found) if found else torch.empty(0, dtype=torch.int64, device=ray.u.device)
+        positions.append(index.add_(start * width))
+    return torch.cat(positions) if positions else torch.empty(0, dtype=torch.int64, device=ray.u.device)
 
 
 def in_order(row: Tensor, at: Tensor, gain: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Sort what switches, row by row.
+    """Sort the breakpoints of each row.
 
     Args:
-        row: As `switches` gives it, like the others.
+        row: Rows, as `switches` returns them, like the others.
         at: Breakpoints.
         gain: Their gains.
         n: Number of rows.
 
     Returns:
-        Breakpoints and gains, `(n, k)`, k the most that a row has; inf and 0 beyond.
+        Breakpoints and gains, `(n, k)` for at most k breakpoints per row, padded with inf and 0.
     """
     if not bool((row[1:] >= row[:-1]).all()):
         row, order = row.sort(stable=True)
@@ -158,44 +164,48 @@ def in_order(row: Tensor, at: Tensor, gain: Tensor, n: int) -> tuple[Tensor, Ten
 def first_crossing(
     height: Tensor, start: Start, kinks: Tensor, gains: Tensor, limit: Tensor, dtype: torch.dtype
 ) -> Crossing:
-    """Find the first piece left of `limit` on which phi goes below zero, and where on it.
+    """The first piece left of `limit` on which phi goes below zero, and the zero on it.
 
-    Where the limit is inf the last piece is unbounded, its slope decides, and the answer is never `NOT_FOUND`. Of a
-    float32 ray only a flip is given that rounding cannot undo: phi falls all the way, to well below zero.
+    Where the limit is inf, the last piece is unbounded, its slope decides, and the status is never `NOT_FOUND`. On a
+    float32 ray a flip counts only if rounding cannot undo it: phi falls throughout, to well below zero.
 
     Args:
         height: |f|, `(n,)`.
-        start: How phi starts.
-        kinks: As `in_order` gives them, all up to the limit.
+        start: phi at 0.
+        kinks: Breakpoints up to the limit, as `in_order` returns them.
         gains: Their gains.
-        limit: How far to look, `(n,)`.
+        limit: The end of the search, `(n,)`.
         dtype: Type of the products.
 
     Returns:
-        A `Crossing`; where the piece goes on beyond the limit its upper end is the limit.
+        A `Crossing`; its upper end is the limit where the piece extends beyond it.
     """
     rounding, endless = rounding_of(dtype), limit.isinf()
-    level = rounding * start.slope_scale[:, None]  # slopes less steep count as zero
+    level = rounding * start.slope_scale[:, None]  # flatter slopes count as zero
     n, count = kinks.shape
+
+    # 1. The pieces: breakpoints, cut at the limit; shorter rows are padded by pieces of length zero.
     farthest = kinks.nan_to_num(posinf=0.0).amax(dim=1) if count and bool(endless.any()) else torch.zeros_like(limit)
-    ends = kinks.new_zeros(n, count + 2)  # of the pieces; a row with fewer than others has some of no length
+    ends = kinks.new_zeros(n, count + 2)
     ends[:, -1] = torch.where(endless, farthest, limit)
     torch.minimum(kinks, ends[:, -1:], out=ends[:, 1:-1])
     left, right = ends[:, :-1], ends[:, 1:]
+
+    # 2. Their slopes, and phi at their right ends, by (2); raw, since step 4 needs the sign of tiny values too.
     slope, back = kinks.new_zeros(n, count + 1), kinks.new_zeros(n, count + 1)
     slope[:, 0] = start.slope
     torch.cumsum(gains, dim=1, out=slope[:, 1:]).add_(start.slope[:, None])
     torch.mul(gains, right[:, :-1], out=back[:, 1:]).cumsum_(dim=1)
-
-    # heights at the right ends: |f| + s (slope) - sum of kappa B; raw, since the run back below needs tiny signs too
     phi = (right * slope).sub_(back).add_(height[:, None])
+
+    # 3. The first piece that ends below zero by more than rounding; the slope decides an unbounded piece.
     tiny = (right * (-level)).sub_(rounding * start.height_scale[:, None])
     below = phi < tiny
     below[:, -1] = torch.where(endless, slope[:, -1] < -level[:, 0], below[:, -1])
     crossed = below.any(dim=1)
     piece = below.to(torch.int8).argmax(dim=1, keepdim=True)
 
-    # a steep descent may have passed zero within rounding of a breakpoint: the piece before is then the one
+    # 4. Back to an earlier piece where a steep descent passed zero within rounding of a breakpoint.
     while True:
         before = (piece - 1).clamp(min=0)
         earlier = (piece > 0) & (phi.gather(1, before) < 0) & (slope.gather(1, before) < -level)
@@ -203,6 +213,7 @@ def first_crossing(
             break
         piece = torch.where(earlier, before, piece)
 
+    # 5. The zero on that piece, by one division.
     at_left = torch.where(piece > 0, phi.gather(1, (piece - 1).clamp(min=0)), height[:, None])
     ends[:, -1] = limit
     lower, upper = left.gather(1, piece), right.gather(1, piece)
@@ -210,6 +221,7 @@ def first_crossing(
     step = torch.minimum(step, upper)
     status = torch.where(endless, FlipStatus.NEVER, FlipStatus.NOT_FOUND)
     status = torch.where(crossed, FlipStatus.FLIPPED, status).to(torch.int8)
+    # 6. In float32, only what rounding cannot undo.
     if dtype != torch.float64:
         deep = (phi < 10 * tiny).any(dim=1)
         falls = (slope < -level).all(dim=1)

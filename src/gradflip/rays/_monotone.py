@@ -1,9 +1,18 @@
-"""Where phi falls strictly until it is well below zero it has one zero, and Newton steps find the piece it is on.
+"""The zero of a phi that provably falls: Newton steps find its piece without computing or sorting a breakpoint.
 
-Of sigma with two slopes that meet in 0, the neurons that switch before t change phi(t) by m^(-1/2) D sum_j a_j w_j d_j,
-with w = u - t v, d_j = 1(w_j > 0) - 1(u_j > 0), and its slope by -m^(-1/2) D sum_j a_j v_j d_j. All terms v_j d_j have
-one sign, so that the same sums over |a| bound every slope on the way. No breakpoint is ever computed, and no row is
-sorted.
+Let sigma have two slopes that meet in 0, the right one larger by D, and write w = u - t v, d_j = 1(w_j > 0) -
+1(u_j > 0) and unit = sign(f) D / sqrt(m). Only neurons that switch before t have d_j != 0, and
+
+    phi(t) = |f| + t phi'(0) + unit sum_j a_j w_j d_j,    phi'(t) = phi'(0) - unit sum_j a_j v_j d_j.              (1)
+
+A neuron switches against the sign of its v_j, so v_j d_j = -|v_j|. The slope of phi therefore rises and falls by
+
+    R(t), F(t) = -(|unit| sum_j |a_j| v_j d_j +- unit sum_j a_j v_j d_j) / 2  >= 0,                                (2)
+
+both increasing in t, and phi' <= phi'(0) + R(t) on all of [0, t]. If that is negative, phi falls strictly on [0, t]; if
+phi(t) < 0 too, phi has exactly one zero there.
+
+Source: docs/mathematics/model.md, "Exact flips".
 """
 
 from __future__ import annotations
@@ -25,19 +34,20 @@ _MOST_PASSES = 10
 
 
 def falling_zero(ray: Ray, start: Start, reach: float) -> tuple[Crossing, Tensor]:
-    """Find the zero on every ray along which phi provably falls.
+    """The zero on every ray along which phi provably falls.
 
     Args:
         ray: A batch of rays, of an activation with two slopes that meet in 0.
-        start: How phi starts.
-        reach: Where to prove that phi falls up to, as a multiple of the first-order guess; where that falls short of
-            the zero, as far again.
+        start: phi at 0.
+        reach: How far phi must provably fall, as a multiple of the first-order guess; twice as far where the zero lies
+            beyond.
 
     Returns:
-        A `Crossing`, `NOT_FOUND` where that cannot be proved; and the passes over the neurons of each row.
+        A `Crossing`, `NOT_FOUND` without a proof; and the passes over the neurons of each row.
     """
     sums = _Sums.of(ray, start)
     passes = torch.zeros_like(ray.value, dtype=torch.int32)
+    # 1. A bracket on which phi provably falls, and the zero of the cubic through its ends.
     live, lo, hi = _brackets(sums, reach, passes)
     crossing = Crossing.not_found(len(passes), passes.device)
     s = _inverse_cubic(lo, hi)
@@ -46,12 +56,13 @@ def falling_zero(ray: Ray, start: Start, reach: float) -> tuple[Crossing, Tensor
     for _ in range(_MOST_PASSES):
         if not len(live):
             break
+        # 2. phi and its slope at s by (1), and the Newton step from there.
         here = sums.at(live, s)
         passes[live] += 1
         s, phi, slope = here.s, here.phi, here.slope
         step = s - phi / slope
-        # no neuron switches between the last point and this: phi is linear there, and zero if it changes its sign or
-        # is zero up to rounding here. Or this is as near as the type goes
+        # 3. Done if no neuron switches between this point and the last, so that phi is linear between them, and phi
+        #    changes its sign or is zero up to rounding; or if the type resolves no smaller step.
         same = (here.rise == last.rise) & (here.fall == last.fall)
         same &= (phi.abs() <= sums.tiny(live, s, 1)) | ((phi > 0) != (last.phi > 0))
         done = (slope < 0) & (same | ((step - s).abs() <= eps * s))
@@ -59,6 +70,7 @@ def falling_zero(ray: Ray, start: Start, reach: float) -> tuple[Crossing, Tensor
         ends = torch.stack([other, s, step])[:, done]
         crossing.put(live[done], Crossing.flipped(step[done], ends.amin(dim=0), ends.amax(dim=0)))
 
+        # 4. Narrow the bracket; where the Newton step leaves it, take the zero of its chord.
         lo, hi = lo.where(phi <= 0, here), hi.where(phi > 0, here)
         chord = lo.s + (hi.s - lo.s) * lo.phi / (lo.phi - hi.phi)
         on = ~done & (slope < 0)
@@ -68,7 +80,7 @@ def falling_zero(ray: Ray, start: Start, reach: float) -> tuple[Crossing, Tensor
 
 
 def _brackets(sums: _Sums, reach: float, passes: Tensor) -> tuple[Tensor, _Point, _Point]:
-    """The rows on which phi provably falls strictly from above zero to well below, and the ends between which."""
+    """The rows on which phi provably falls from above zero to clearly below, and both ends of a bracket on each."""
     ray, start = sums.ray, sums.start
     height = ray.value.abs()
     nothing = torch.zeros_like(height)
@@ -82,6 +94,7 @@ def _brackets(sums: _Sums, reach: float, passes: Tensor) -> tuple[Tensor, _Point
             break
         here = sums.at(live, k * reach * height[live] / -start.slope[live])
         passes[live] += 1
+        # phi' <= phi'(0) + R(t) < 0 up to t: the zero is before t, or beyond it
         falls = start.slope[live] + here.rise < -steep[live]
         below = falls & (here.phi < -sums.tiny(live, here.s, 10))
         hi.put(live[below], here.rows(below))
@@ -95,7 +108,7 @@ def _brackets(sums: _Sums, reach: float, passes: Tensor) -> tuple[Tensor, _Point
 
 @dataclass(frozen=True)
 class _Point:
-    """One step per ray: phi and its slope there, and bounds on how much the slope rose and fell on the way."""
+    """One step s per ray: phi(s), phi'(s), and the rise R(s) and fall F(s) of the slope, (2)."""
 
     s: Tensor
     phi: Tensor
@@ -117,7 +130,7 @@ class _Point:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Sums over the neurons that switch, with the scratch memory they are taken in."""
+    """The sums (1) and (2) over the neurons that switch, and scratch memory for them."""
 
     ray: Ray
     start: Start
@@ -137,11 +150,11 @@ class _Sums:
         return _Sums(ray, start, rounding_of(ray.u.dtype), unit, ray.a.abs(), scratch)
 
     def tiny(self, live: Tensor, s: Tensor, times: float) -> Tensor:
-        """What of phi(s) counts as zero, some times over."""
+        """A multiple of the largest |phi(s)| that counts as zero."""
         return times * self.rounding * (self.start.height_scale[live] + s * self.start.slope_scale[live])
 
     def at(self, live: Tensor, s: Tensor) -> _Point:
-        """One pass over the neurons of some rows, at these steps in the type of the ray."""
+        """One pass over the neurons of some rows, at one step each, rounded to the type of the ray."""
         steps = s.to(self.ray.u.dtype)
         gained, change, size = [], [], []
         for u, v, t in self._pieces(live, steps[:, None]):
@@ -159,7 +172,7 @@ class _Sums:
         return _Point(s, phi, slope - least, -0.5 * (most + least), -0.5 * (most - least))
 
     def _pieces(self, live: Tensor, t: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """u, v and t of some rows at a time: views where all rows are live, else copies into the scratch."""
+        """u, v and t block by block: views where all rows are live, else copies into the scratch memory."""
         rows, ray = len(self.scratch[0]), self.ray
         if len(live) == len(ray.u):
             yield from zip(torch.split(ray.u, rows), torch.split(ray.v, rows), torch.split(t, rows), strict=True)
@@ -171,7 +184,8 @@ class _Sums:
 
 
 def _inverse_cubic(lo: _Point, hi: _Point) -> Tensor:
-    """s(0) of the cubic s(phi) through both ends of a strictly falling piece, or of the line if that leaves it."""
+    """The zero of the cubic s(phi) through both ends of a bracket, or of its chord where the cubic leaves it."""
+    # docs/mathematics/model.md, "Certified Newton"
     drop = hi.phi - lo.phi
     y = -lo.phi / drop
     cubic = (1 + 2 * y) * (1 - y) ** 2 * lo.s + y * (1 - y) ** 2 * drop / lo.slope

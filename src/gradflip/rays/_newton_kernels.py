@@ -1,13 +1,29 @@
 """Compiled passes over the neurons of a row, for `CertifiedNewton`; imported only where numba is installed.
 
-phi(t) = |f| + t phi'(0) + sum over neurons that switch before t of kappa_j (t - B_j), with B_j = u_j / v_j and
-kappa_j = sign(f) a_j |v_j| D / sqrt(m), D the jump of the slope of sigma at its kink 0. Split by the sign of kappa this
-is |f| + t phi'(0) + P(t) - Q(t) with P and Q convex and increasing, which bounds every slope on [lo, t]: at least
-phi'(0) + P'(lo) - Q'(t), at most phi'(0) + P'(t) - Q'(lo).
+Neuron j switches at B_j = u_j / v_j. With D the jump of the slope of sigma at its kink 0 and kappa_j = sign(f) a_j
+|v_j| D / sqrt(m), sums over the neurons that switch before t give
 
-The loops are written so that they vectorise: slices from 0, masks that multiply, no branches. Sums run in the type of
-the row over `_RUN` neurons at a time, and from there on in float64. Nothing here is typed for a reader or a checker:
-numba compiles each function for the types it is called with.
+    phi(t) = |f| + t phi'(0) + sum_j kappa_j (t - B_j) = |f| + t phi'(0) + P(t) - Q(t),                            (1)
+
+where P collects the positive kappa_j and Q the negative ones. P and Q are convex and increasing, so on [l, h]
+
+    phi'(0) + P'(l) - Q'(h)  <=  phi'(t)  <=  phi'(0) + P'(h) - Q'(l).                                             (2)
+
+One pass over the neurons sums, over those that switch before t, G = sum a_j |v_j| (t - B_j), S = sum a_j |v_j| and
+A = sum |a_j v_j|. With unit = sign(f) D / sqrt(m),
+
+    phi(t) = |f| + t phi'(0) + unit G,    P'(t), Q'(t) = (|unit| A +- unit S) / 2.                                  (3)
+
+Newton steps start at the zero of the cubic s(phi) through both ends of the bracket: with drop = phi(h) - phi(l) and
+y = -phi(l) / drop,
+
+    s = (1 + 2 y) (1 - y)^2 l + y (1 - y)^2 drop / phi'(l) + y^2 (3 - 2 y) h - y^2 (1 - y) drop / phi'(h).          (4)
+
+The loops are written so that they vectorise: slices from 0, masks that multiply, no branches. Sums over `_RUN` neurons
+are taken in the type of the row, and their sums in float64. Types are left out: numba compiles each function for the
+types of its arguments.
+
+Source: docs/mathematics/model.md, "Certified Newton".
 """
 
 from __future__ import annotations
@@ -19,9 +35,9 @@ import numpy as np
 from numba import njit
 
 _FAST = {"reassoc", "contract", "nsz"}  # sums in any order; NaN and inf keep their meaning
-_RUN = 4096
+_RUN = 4096  # neurons summed in the type of the row
 _MAX_PASSES = 60
-_LEAST_SHARE = 1 / 40  # shorter steps than this cost more than the sort
+_LEAST_SHARE = 1 / 40  # of a step: many shorter ones would cost more than the sort
 
 
 @njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
@@ -43,12 +59,12 @@ def weighted_slopes(u, a, left, jump, q):
 @njit(error_model="numpy", fastmath=_FAST, nogil=True, cache=True)
 @no_type_check
 def directions(g, x, root, terms, constant, rounding, value, gradient_norm, input_norm):
-    """Write |g|, f and |x| of every row, and turn g / sqrt(m) so that f falls along -g.
+    """Write |g|, f and |x| of every row, and replace g by sign(f) g / sqrt(m), along which f falls.
 
-    g comes without its 1 / sqrt(m); value comes as the part of f that is no linear function of x, and leaves as f.
+    On entry g lacks its factor 1 / sqrt(m), and value holds f - g . x, the part of f that the biases contribute.
 
     Returns:
-        Whether every row is clear: finite, with f and g not zero up to rounding.
+        Whether every row is finite, with f and g not zero up to rounding.
     """
     clear = True
     for i in range(g.shape[0]):
@@ -90,7 +106,7 @@ def _first_run(u, v, a, t):
 @njit(error_model="numpy", nogil=True, cache=True)
 @no_type_check
 def _first(u, v, a, t):
-    """Sums over the neurons that switch before t, and what is needed of the scale of rounding."""
+    """G, S and A of (3), and sum |a_j u_j| and sum |a_j v_j| over all neurons, the scale of rounding."""
     if u.shape[0] <= _RUN:
         return _first_run(u, v, a, t)
     gained, slope, size, terms_u, terms_v = 0.0, 0.0, 0.0, 0.0, 0.0
@@ -125,7 +141,7 @@ def _pass_run(u, v, a, t, radius):
 @njit(error_model="numpy", nogil=True, cache=True)
 @no_type_check
 def _pass(u, v, a, t, radius):
-    """Sums over the neurons that switch before t, and how many switch within `radius` of it."""
+    """G, S and A of (3), and the number of neurons that switch within `radius` of t."""
     if u.shape[0] <= _RUN:
         return _pass_run(u, v, a, t, radius)
     gained, slope, size, near = 0.0, 0.0, 0.0, 0.0
@@ -142,14 +158,18 @@ def _pass(u, v, a, t, radius):
 @njit(error_model="numpy", nogil=True, cache=True)
 @no_type_check
 def _row(u, v, a, height, slope0, left, unit, rounding, reach):
-    """Search one row; unit is sign(f) D / sqrt(m), and left the same of the left slope of sigma; slope0 is phi'(0).
+    """Find the first zero of phi on one row.
+
+    height is |f|, slope0 is phi'(0), unit is sign(f) D / sqrt(m), and left is sign(f) / sqrt(m) times the left slope of
+    sigma. In the code at_t is phi(t), rise and fall are P'(t) and Q'(t), and a suffix _lo refers to the left end.
 
     Returns:
-        (settled, step, lower, upper, passes). Settled is: from 0 on phi is above 0, then falls strictly until it is
-        below 0 by more than rounding, through the step given, and is linear on [lower, upper].
+        (settled, step, lower, upper, passes). Settled means: phi stays above 0 and then falls strictly, through the
+        step returned, until it is below 0 by more than rounding; and phi is linear on [lower, upper].
     """
     one = u.dtype.type
     weight, eps = abs(unit), np.finfo(u.dtype).eps
+    # 1. The first trial, a little past the zero of the tangent at 0, and the scale of rounding.
     t = one(reach * height / -slope0) if slope0 < 0 else one(0)
     if not (t > 0 and t < np.inf):
         return False, 0.0, 0.0, 0.0, 0
@@ -160,10 +180,11 @@ def _row(u, v, a, height, slope0, left, unit, rounding, reach):
     if not (scale_u + t * scale_v < np.inf):
         return False, 0.0, 0.0, 0.0, passes
 
-    # a bracket: no zero before lo; phi falls strictly on [lo, hi], to below 0 by more than rounding
+    # 2. A bracket on which phi falls strictly, to below 0 by more than rounding. Throughout, phi >= 0 on (0, lo]; or,
+    #    once crossed, phi falls strictly from the bracket's left end to lo. The bounds (2) on [lo, t] judge a trial t.
     lo, at_lo, rise_lo, fall_lo = 0.0, height, 0.0, 0.0
-    crossed, left, right = False, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
-    longest = np.inf  # so far can one step prove something; the wider the network, the shorter
+    crossed, bracket_lo, bracket_hi = False, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
+    longest = np.inf  # the longest step expected to prove something; it shrinks with the width
     while True:
         at_t = height + t * slope0 + unit * gained
         rise, fall = 0.5 * (weight * size + unit * slope), 0.5 * (weight * size - unit * slope)  # P', Q'
@@ -171,32 +192,38 @@ def _row(u, v, a, height, slope0, left, unit, rounding, reach):
         most, least, down = slope0 + rise - fall_lo, slope0 + rise_lo - fall, slope0 + rise_lo - fall_lo
         falls = most < -rounding * scale_v
         if falls and at_t < 0 and not crossed:
-            crossed, left, right = True, (lo, at_lo, down), (float(t), at_t, slope0 + rise - fall)
+            crossed, bracket_lo, bracket_hi = True, (lo, at_lo, down), (float(t), at_t, slope0 + rise - fall)
+        # 2a. phi falls on [lo, t] and ends clearly below 0: done.
         if falls and at_t < -tiny:
             break
         above = at_t > tiny and not crossed
         if above and not falls and least < 0:
-            # phi is above the line down from lo and the line back from t: above 0 if they meet there
+            # phi is above the steepest line down from lo and the flattest line back from t: above 0 if they meet there
             above = at_lo + least * (at_lo - at_t + most * (t - lo)) / (most - least) > tiny
-        if falls and not above:  # on, to where phi is below 0 by more than rounding
+        # 2b. phi falls on [lo, t], but ends within rounding of 0: go as far again.
+        if falls and not above:
             length = t - lo
             lo, at_lo, rise_lo, fall_lo = float(t), at_t, rise, fall
             t = one(lo + length)
+        # 2c. phi > 0 on [lo, t]: move lo to t, and try a little past the zero of the tangent there.
         elif above:
             lo, at_lo, rise_lo, fall_lo = float(t), at_t, rise, fall
             now = slope0 + rise - fall
             longest *= 2
             t = one(min(lo + reach * at_t / -now if now < 0 else 2 * lo, lo + longest))
+        # 2d. Nothing is proved, but phi falls at lo: shorten the step to where (2) should prove that it still falls.
         elif down < 0:
-            share = 0.7 * -down / (rise - rise_lo)  # of the step, over which phi should fall for sure
+            share = 0.7 * -down / (rise - rise_lo)  # as if P' grew linearly
             if share < _LEAST_SHARE:
                 return False, 0.0, 0.0, 0.0, passes
             longest = share * (t - lo)
             t = one(lo + longest)
         elif crossed:
             return False, 0.0, 0.0, 0.0, passes
+        # 2e. Nothing is proved, and phi need not fall at lo: move lo to where the steepest line down from it is still
+        #     above 0, one pass more.
         else:
-            before = one(lo + at_lo / -least * (1 - 8 * eps)) if least < 0 else one(0)  # phi > 0 up to here
+            before = one(lo + at_lo / -least * (1 - 8 * eps)) if least < 0 else one(0)
             if not before > lo * (1 + 8 * eps):
                 return False, 0.0, 0.0, 0.0, passes
             gained, slope, size, _ = _pass(u, v, a, before, one(0))
@@ -213,8 +240,8 @@ def _row(u, v, a, height, slope0, left, unit, rounding, reach):
         gained, slope, size, _ = _pass(u, v, a, t, one(0))
         passes += 1
 
-    # the zero in it: phi is nearly smooth, so start where the cubic through both ends' heights and slopes is zero
-    (lo, at_lo, down_lo), (hi, at_hi, down_hi) = left, right
+    # 3. The zero inside the bracket, by Newton steps. phi is nearly smooth, so the cubic (4) is close to its zero.
+    (lo, at_lo, down_lo), (hi, at_hi, down_hi) = bracket_lo, bracket_hi
     s = _inverse_cubic(lo, hi, at_lo, at_hi, down_lo, down_hi)
     radius = 3.0 * hi / u.shape[0]
     while passes < _MAX_PASSES:
@@ -227,11 +254,14 @@ def _row(u, v, a, height, slope0, left, unit, rounding, reach):
         if not down < 0:
             return False, 0.0, 0.0, 0.0, passes
         step = s - at_s / down
+        # 3a. No neuron switches within `radius` of s, so phi is linear there: a Newton step inside it ends on the zero.
         if near == 0 and abs(step - s) <= radius * (1 - 4 * eps):
             lower, upper = s - radius * (1 - 4 * eps), s + radius * (1 - 4 * eps)
             return True, step, max(lower, 0.0), upper, passes
-        if abs(step - s) <= 2 * eps * s:  # on a breakpoint, as near as the type can tell
+        # 3b. s is on a breakpoint, as near to the zero as the type resolves.
+        if abs(step - s) <= 2 * eps * s:
             return True, step, min(s, step), max(s, step), passes
+        # 3c. Narrow the bracket; where the Newton step leaves it, take the zero of its chord.
         if at_s > 0:
             lo, at_lo = s, at_s
         else:
@@ -247,12 +277,12 @@ def _row(u, v, a, height, slope0, left, unit, rounding, reach):
 @njit(error_model="numpy", nogil=True, cache=True)
 @no_type_check
 def _inverse_cubic(lo, hi, at_lo, at_hi, down_lo, down_hi):
-    """s(0) of the cubic s(phi) through both ends of a strictly falling piece, or a point well inside."""
+    """The zero (4) of the cubic s(phi) through both ends of the bracket, or of its chord where the cubic leaves it."""
     width, drop = hi - lo, at_hi - at_lo
     middle = lo + width * at_lo / -drop
     if down_lo < 0 and down_hi < 0:
         y = -at_lo / drop
-        m_lo, m_hi = drop / down_lo, drop / down_hi  # ds/dphi, per unit of the whole drop
+        m_lo, m_hi = drop / down_lo, drop / down_hi  # ds/dphi at both ends, per unit of the drop
         s = (
             (1 + 2 * y) * (1 - y) ** 2 * lo + y * (1 - y) ** 2 * m_lo
             + y * y * (3 - 2 * y) * hi - y * y * (1 - y) * m_hi
@@ -265,7 +295,7 @@ def _inverse_cubic(lo, hi, at_lo, at_hi, down_lo, down_hi):
 @njit(error_model="numpy", nogil=True, cache=True)
 @no_type_check
 def first_flips(u, v, a, value, slope, left, jump, rounding, reach, step, lower, upper, passes):
-    """`_row` for every row; what is not settled has step, lower and upper inf. Returns whether all is."""
+    """Run `_row` on every row; step, lower and upper of an unsettled row are inf. Returns whether all are settled."""
     root, every = math.sqrt(u.shape[1]), True
     for i in range(u.shape[0]):
         sign = math.copysign(1.0, value[i]) / root
