@@ -1,6 +1,6 @@
 """Checks of arguments: each returns the plain value, or refuses what came in one sentence.
 
-numpy scalars and tensors or arrays without dimensions count as the numbers they hold.
+numpy scalars and tensors or arrays without dimensions count as the numbers they hold, numpy arrays as tensors.
 """
 
 from __future__ import annotations
@@ -86,9 +86,113 @@ def finite(name: str, x: Tensor) -> None:
     Raises:
         UsageError: If one is NaN or infinite; it says how many.
     """
-    if x.numel() and not all(math.isfinite(float(end)) for end in torch.aminmax(x.detach())):  # no mask
-        bad = int((~torch.isfinite(x)).sum())
+    if bad := _not_finite(x):
         raise UsageError(f"{name} must be finite, got {bad} entries that are NaN or infinite.")
+
+
+def array(name: str, value: object) -> Tensor:
+    """A tensor of numbers, without its graph.
+
+    Args:
+        name: The argument.
+        value: A tensor, or a numpy array, which is copied.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        UsageError: If it is anything else.
+    """
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
+    what = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+    raise UsageError(f"{name} must be a tensor or a numpy array of numbers, got {what}.")
+
+
+def inputs(x: object, dim: int, device: torch.device, *, name: str = "x") -> Tensor:
+    """Inputs of a network, one per row.
+
+    Args:
+        x: The inputs.
+        dim: Input dimension of the network.
+        device: Device of the network.
+        name: The argument.
+
+    Returns:
+        The inputs, `(n, dim)`, in their own type.
+
+    Raises:
+        UsageError: If the shape, the device or an entry is wrong.
+    """
+    points = array(name, x)
+    if points.ndim != 2 or points.shape[1] != dim:
+        raise UsageError(f"{name} must have shape (n, {dim}), one input a row, got {tuple(points.shape)}.")
+    _check_device(name, points, device)
+    finite(name, points)
+    return points
+
+
+def matrix(x: object, dim: int | None, *, name: str = "x") -> Tensor:
+    """At least one input of a network, one per row, whatever its entries.
+
+    Args:
+        x: The inputs.
+        dim: Input dimension of the network, `None` for any.
+        name: The argument.
+
+    Returns:
+        The inputs, `(n, dim)`, in their own type.
+
+    Raises:
+        UsageError: If the shape is wrong.
+    """
+    points = array(name, x)
+    if points.ndim != 2 or not len(points) or (dim is not None and points.shape[1] != dim):
+        raise UsageError(f"{name} must have shape (n, {dim or 'd'}) with n at least 1, got {tuple(points.shape)}.")
+    return points
+
+
+def examples(
+    x: object,
+    y: object,
+    dim: int | None,
+    device: torch.device | None,
+    *,
+    names: tuple[str, str] = ("x", "y"),
+    shape: str = "shape ",
+) -> tuple[Tensor, Tensor]:
+    """At least one input of a network, and a label for each.
+
+    Args:
+        x: The inputs.
+        y: The labels, -1 or +1.
+        dim: Input dimension of the network, `None` for any.
+        device: Device of the network, `None` for any.
+        names: The arguments.
+        shape: What a wrong shape of the labels is called in the sentence.
+
+    Returns:
+        Inputs `(n, dim)` and labels `(n,)` in their own types, the labels on the device of the inputs.
+
+    Raises:
+        UsageError: If a shape, the device, an entry or a label is wrong.
+    """
+    x_name, y_name = names
+    points, labels = matrix(x, dim, name=x_name), array(y_name, y)
+    if labels.shape != points.shape[:1]:
+        raise UsageError(
+            f"{y_name} must have one label per row of {x_name}, {len(points)}, got {shape}{tuple(labels.shape)}."
+        )
+    if device is not None:
+        _check_device(x_name, points, device)
+    if bad := _not_finite(points):
+        raise UsageError(f"{x_name} must be finite, got {bad} NaN or infinite entries.")
+    wrong = labels[(labels != 1) & (labels != -1)]
+    if len(wrong):
+        raise UsageError(f"{y_name} must hold only -1 and +1, got {float(wrong[0]):g}.")
+    return points, labels.to(points.device)
 
 
 def plain(value: object) -> object:
@@ -101,6 +205,18 @@ def plain(value: object) -> object:
         A Python number, or the value.
     """
     return value.item() if isinstance(value, np.generic | np.ndarray | Tensor) and value.ndim == 0 else value
+
+
+def _check_device(name: str, x: Tensor, device: torch.device) -> None:
+    if x.device != device:
+        raise UsageError(f"{name} must be on the device of the network, {device}, got {x.device}.")
+
+
+def _not_finite(x: Tensor) -> int:
+    """The number of entries that are NaN or infinite."""
+    if not x.numel() or all(math.isfinite(float(end)) for end in torch.aminmax(x.detach())):  # takes no memory
+        return 0
+    return int((~torch.isfinite(x)).sum())
 
 
 def _said(value: object) -> str:

@@ -256,7 +256,7 @@ START = TwoLayer.random(5, 4, dtype=torch.float64)
         ({"C0": -1}, r"C0 must be positive and finite, got -1\."),
         ({"C0": math.inf}, r"C0 must be positive and finite, got inf\."),
         ({"C0": math.nan}, r"C0 must be positive and finite, got nan\."),
-        ({"C0": "10"}, r"C0 must be positive and finite, got 10\."),
+        ({"C0": "10"}, r"C0 must be positive and finite, got '10' of type str\."),
         ({"C0": True}, r"C0 must be positive and finite, got True\."),
         ({"radius": 0.0}, r"radius must be positive and finite, got 0\.0\."),
         ({"radius": math.inf}, r"radius must be positive and finite, got inf\."),

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from gradflip._checks import positive, positive_int
+from gradflip._checks import examples, positive, positive_int
 from gradflip._errors import UsageError
 from gradflip._seeds import generator
 from gradflip.attacks._budget import rounded_budget
@@ -92,7 +92,8 @@ def pgd(
     length = 2.5 * epsilon / steps if step_size is None else positive("step_size", step_size)
     _check_box(clip)
     ascent = ascent_of(network)
-    points, labels = _examples(ascent, x, y)
+    x, y = examples(x, y, ascent.dim, ascent.device)
+    points, labels = (part.to(ascent.dtype or x.dtype) for part in (x, y))
     if clip is not None and not bool(((points >= clip[0]) & (points <= clip[1])).all()):
         raise UsageError(f"x must lie in the box clip={clip}; leave clip out or scale the inputs.")
     budget = rounded_budget(points, epsilon)
@@ -154,23 +155,6 @@ def _in_the_ball(x: Tensor, budget: Tensor, clip: tuple[float, float] | None, dr
     length = torch.linalg.vector_norm(direction, dim=1, keepdim=True).clamp(min=1e-30)
     p: Tensor = (direction.to(torch.float64) * radius / length).to(device=x.device, dtype=x.dtype)
     return p if clip is None else (x + p).clamp(*clip) - x
-
-
-def _examples(ascent: Ascent, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Checked inputs and labels, in the type of the products."""
-    if x.ndim != 2 or not len(x) or (ascent.dim is not None and x.shape[1] != ascent.dim):
-        raise UsageError(f"x must have shape (n, {ascent.dim or 'd'}) with n at least 1, got {tuple(x.shape)}.")
-    if y.shape != x.shape[:1]:
-        raise UsageError(f"y must have one label per row of x, {len(x)}, got shape {tuple(y.shape)}.")
-    if ascent.device is not None and x.device != ascent.device:
-        raise UsageError(f"x must be on the device of the network, {ascent.device}, got {x.device}.")
-    if not bool(torch.isfinite(x).all()):
-        raise UsageError(f"x must be finite, got {int((~torch.isfinite(x)).sum())} NaN or infinite entries.")
-    wrong = y[(y != 1) & (y != -1)]
-    if len(wrong):
-        raise UsageError(f"y must hold only -1 and +1, got {float(wrong[0]):g}.")
-    dtype = ascent.dtype or x.dtype
-    return x.detach().to(dtype), y.detach().to(device=x.device, dtype=dtype)
 
 
 def _check_box(clip: tuple[float, float] | None) -> None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gradflip._checks import array, plain, positive_int
 from gradflip._errors import UsageError
 from gradflip._seeds import generator
 from gradflip.attacks import rounded_budget
@@ -262,13 +264,13 @@ def checked(ball: LazyBall, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _budgets(epsilon: float | Tensor, x: Tensor) -> Tensor:
     """One positive finite budget per point."""
-    if isinstance(epsilon, Tensor) and epsilon.ndim and epsilon.shape != x.shape[:1]:
-        raise UsageError(
-            f"epsilon must be a number or one for each of the {len(x)} points, got {tuple(epsilon.shape)}."
-        )
-    if not isinstance(epsilon, Tensor) and (isinstance(epsilon, bool) or not isinstance(epsilon, int | float)):
-        raise UsageError(f"epsilon must be a number or a tensor of one per point, got {epsilon!r}.")
-    budgets = torch.as_tensor(epsilon, dtype=torch.float64, device=x.device).detach().expand(len(x)).clone()
+    given = plain(epsilon)
+    given = array("epsilon", given) if isinstance(given, np.ndarray) else given
+    if isinstance(given, Tensor) and given.shape != x.shape[:1]:
+        raise UsageError(f"epsilon must be a number or one for each of the {len(x)} points, got {tuple(given.shape)}.")
+    if not isinstance(given, Tensor) and (isinstance(given, bool) or not isinstance(given, int | float)):
+        raise UsageError(f"epsilon must be a number or a tensor of one per point, got {given!r}.")
+    budgets = torch.as_tensor(given, dtype=torch.float64, device=x.device).detach().expand(len(x)).clone()
     wrong = budgets[~((budgets > 0) & (budgets < math.inf))]
     if len(wrong):
         raise UsageError(f"epsilon must be positive and finite, got {float(wrong[0]):g}.")
@@ -285,5 +287,4 @@ def check_counts(**counts: object) -> None:
         UsageError: If one of them is not.
     """
     for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise UsageError(f"{name} must be a positive integer, got {count!r}.")
+        positive_int(name, count)

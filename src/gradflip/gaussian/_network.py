@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._checks import finite, one_of, positive, positive_int
+from gradflip._checks import array, finite, one_of, positive, positive_int
 from gradflip._errors import UsageError
 from gradflip._memory import free_memory
 from gradflip._seeds import generator
@@ -190,12 +190,13 @@ class RandomNetwork(Network):
         return value / math.sqrt(self.widths[-1])
 
     def _checked(self, x: Tensor) -> Tensor:
+        x = array("x", x)
         form = ("n",) if self.draws is None else (self.draws, "n")
         if x.ndim != len(form) + 1 or x.shape[-1] != self.dim or (self.draws or x.shape[0]) != x.shape[0]:
             wanted = ", ".join(map(str, (*form, self.dim)))
             raise UsageError(f"x must have shape ({wanted}), one input a row, got {tuple(x.shape)}.")
         finite("x", x)
-        return x.detach().to(torch.float64)
+        return x.to(torch.float64)
 
     def _check_memory(self) -> None:
         """Refuse what cannot fit before anything is allocated."""

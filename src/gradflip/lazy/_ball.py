@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._checks import array, positive
 from gradflip._errors import UsageError
 from gradflip.lazy._cone import ConeDistance, cone_distance
 from gradflip.lazy._extrema import checked_points, largest_margins, maximiser
@@ -49,8 +50,7 @@ class LazyBall:
         if C0 is not None and radius is not None:
             raise UsageError("give C0 or radius, not both; the radius is C0 / sqrt(width).")
         given, name = (radius, "radius") if radius is not None else (10.0 if C0 is None else C0, "C0")
-        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
-            raise UsageError(f"{name} must be positive and finite, got {given}.")
+        given = positive(name, given)
         root = math.sqrt(network0.width)
         object.__setattr__(self, "network0", network0.rescale("unit"))
         object.__setattr__(self, "radius", float(given) if radius is not None else given / root)
@@ -201,7 +201,7 @@ class LazyBall:
             UsageError: As for `max_value`.
         """
         label = torch.as_tensor(y, dtype=torch.float64, device=self.network0.W.device).reshape(1)
-        at, label = checked_points(self.network0, x.reshape(1, -1), label)
+        at, label = checked_points(self.network0, array("x", x).reshape(1, -1), label)
         network = self.network0.to(dtype=torch.float64)
         return self.project(with_rows(network, maximiser(network, self.radius, at, label)))
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._errors import UsageError
+from gradflip._checks import matrix
 from gradflip.lazy._rows import comparable, rows
 from gradflip.networks import TwoLayer
 
@@ -177,9 +177,7 @@ def _probe(network: TwoLayer, network0: TwoLayer, x: Tensor) -> tuple[Probe, Ten
     """A probe at x in float64, and the trained weights."""
     start = network0.rescale("unit")
     trained = rows(comparable(network, start, reference="network0"))
-    if x.ndim != 2 or x.shape[1] != start.dim or not len(x):
-        raise UsageError(f"x must have shape (n, {start.dim}) with n at least 1, got {tuple(x.shape)}.")
-    inputs = x.to(torch.float64)
+    inputs = matrix(x, start.dim).to(torch.float64)
     if network0.scaling != "unit":
         inputs = inputs / math.sqrt(start.dim)
     if start.bias is not None:

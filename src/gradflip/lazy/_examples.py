@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from gradflip._errors import UsageError
+from gradflip._checks import examples
 from gradflip.networks import TwoLayer
 
 
@@ -25,15 +24,5 @@ def check_examples(network: TwoLayer, x: Tensor, y: Tensor, x_name: str, y_name:
     Raises:
         UsageError: If a shape, an entry, a device or a label is wrong.
     """
-    if x.ndim != 2 or x.shape[1] != network.dim or not len(x):
-        raise UsageError(f"{x_name} must have shape (n, {network.dim}) with n at least 1, got {tuple(x.shape)}.")
-    if y.shape != x.shape[:1]:
-        raise UsageError(f"{y_name} must have one label per row of {x_name}, {len(x)}, got shape {tuple(y.shape)}.")
-    if x.device != network.W.device or y.device != network.W.device:
-        raise UsageError(f"{x_name} and {y_name} must be on the device of the network, {network.W.device}.")
-    if not bool(torch.isfinite(x).all()):
-        raise UsageError(f"{x_name} must be finite, got {int((~torch.isfinite(x)).sum())} NaN or infinite entries.")
-    wrong = y[(y != 1) & (y != -1)]
-    if len(wrong):
-        raise UsageError(f"{y_name} must hold only -1 and +1, got {float(wrong[0]):g}.")
-    return x.detach().to(network.W.dtype), y.detach().to(network.W.dtype)
+    points, labels = examples(x, y, network.dim, network.device, names=(x_name, y_name))
+    return points.to(network.dtype), labels.to(network.dtype)

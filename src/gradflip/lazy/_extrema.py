@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._checks import examples
 from gradflip._errors import UsageError
 from gradflip._memory import rows_per_block
 from gradflip.lazy._rows import rows
@@ -180,17 +181,5 @@ def checked_points(network: TwoLayer, x: Tensor, y: Tensor) -> tuple[Tensor, Ten
     Raises:
         UsageError: If a shape, an entry or a label is invalid.
     """
-    if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[1] != network.dim or not len(x):
-        shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise UsageError(f"x must have shape (n, {network.dim}) with n at least 1, got {shape}.")
-    if not isinstance(y, Tensor) or y.shape != x.shape[:1]:
-        shape = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        raise UsageError(f"y must have one label per row of x, {len(x)}, got {shape}.")
-    if x.device != network.W.device or y.device != network.W.device:
-        raise UsageError(f"x and y must be on the device of the network, {network.W.device}.")
-    if not bool(torch.isfinite(x).all()):
-        raise UsageError(f"x must be finite, got {int((~torch.isfinite(x)).sum())} NaN or infinite entries.")
-    wrong = y[(y != 1) & (y != -1)]
-    if len(wrong):
-        raise UsageError(f"y must hold only -1 and +1, got {float(wrong[0]):g}.")
-    return x.detach().to(torch.float64), y.detach().to(torch.float64)
+    points, labels = examples(x, y, network.dim, network.device, shape="")
+    return points.to(torch.float64), labels.to(torch.float64)

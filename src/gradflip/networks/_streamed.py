@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._checks import finite
+from gradflip._checks import inputs
 from gradflip._errors import UsageError
 from gradflip._memory import rows_per_block
 from gradflip._seeds import generator
@@ -144,14 +144,11 @@ class StreamedTwoLayer(Network):
         Raises:
             UsageError: If x has the wrong shape or is not finite.
         """
-        if x.ndim != 2 or x.shape[1] != self.dim:
-            raise UsageError(f"x must have shape (n, {self.dim}), one input a row, got {tuple(x.shape)}.")
-        finite("x", x)
-        inputs = x.detach().to(self.dtype)
-        value = inputs.new_zeros(len(x), dtype=torch.float64)
-        gradient = torch.zeros_like(inputs, dtype=torch.float64)
+        x = inputs(x, self.dim, self.device).to(self.dtype)
+        value = x.new_zeros(len(x), dtype=torch.float64)
+        gradient = torch.zeros_like(x, dtype=torch.float64)
         for _, W, a, bias in self.blocks(rows=rows_per_block(_BLOCK, len(x))):
-            u = inputs @ W.mT if bias is None else torch.addmm(bias, inputs, W.mT)
+            u = x @ W.mT if bias is None else torch.addmm(bias, x, W.mT)
             value += self.activation(u) @ a
             gradient += (self.activation.derivative(u) * a) @ W
         root = math.sqrt(self.width)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gradflip._checks import finite
+from gradflip._checks import array, finite
 from gradflip._errors import FileError, UsageError
 from gradflip._memory import rows_per_block
 from gradflip._seeds import generator
@@ -378,12 +378,13 @@ class TwoLayer(Network):
 
     def _rows(self, x: Tensor) -> Tensor:
         """The inputs as an `(n, d)` matrix of the weights' type and device."""
+        x = array("x", x)
         if x.ndim == 0 or x.shape[-1] != self.dim:
             raise UsageError(f"x must have shape (..., {self.dim}), the dimension of W, got {tuple(x.shape)}.")
         if x.device != self.W.device:
             raise UsageError(f"x must be on the device of the network, {self.W.device}, got {x.device}.")
         finite("x", x)
-        return x.detach().reshape(-1, self.dim).to(self.W.dtype)
+        return x.reshape(-1, self.dim).to(self.W.dtype)
 
     def _blocks(self, n: int) -> Iterator[slice]:
         size = rows_per_block(_BLOCK, self.width)

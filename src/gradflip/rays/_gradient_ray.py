@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._checks import finite
+from gradflip._checks import inputs
 from gradflip._errors import UsageError
 from gradflip._memory import rows_per_block
 from gradflip.gaussian import RandomNetwork
@@ -49,7 +49,7 @@ def gradient_ray(network: TwoLayer | RandomNetwork, x: Float[Tensor, "n d"]) -> 
 
 @rays.register
 def _(network: TwoLayer, x: Tensor) -> Ray:
-    x = checked_inputs(network, x)
+    x = inputs(x, network.dim, network.device)
     (ray,) = gradient_rays(network, x, product_type(network), max(1, len(x)))
     return ray
 
@@ -66,42 +66,20 @@ def product_type(network: TwoLayer) -> torch.dtype:
     return torch.float64 if network.W.dtype == torch.float64 else torch.float32
 
 
-def checked_inputs(network: Network, x: Tensor) -> Tensor:
-    """The inputs as a matrix that fits the network.
-
-    Args:
-        network: Where they go.
-        x: What came.
-
-    Returns:
-        x, `(n, d)`, in its own type.
-
-    Raises:
-        UsageError: If x has the wrong shape, is not finite or is on another device.
-    """
-    if x.ndim != 2 or x.shape[1] != network.dim:
-        raise UsageError(f"x must have shape (n, {network.dim}), one input a row, got {tuple(x.shape)}.")
-    if x.device != network.device:
-        raise UsageError(f"x must be on the device of the network, {network.device}, got {x.device}.")
-    x = x.detach()
-    finite("x", x)
-    return x
-
-
 def checked_batch(network: Network, x: Tensor) -> Tensor:
-    """The same for at least one input.
+    """At least one input of a network.
 
     Args:
-        network: Where they go.
-        x: What came.
+        network: The network.
+        x: The inputs.
 
     Returns:
-        x, `(n, d)`, n at least 1, in its own type.
+        The inputs, `(n, d)`, in their own type.
 
     Raises:
-        UsageError: If there is none, or `checked_inputs` refuses them.
+        UsageError: If there is none, or x has the wrong shape, is not finite or is on another device.
     """
-    x = checked_inputs(network, x)
+    x = inputs(x, network.dim, network.device)
     if not len(x):
         raise UsageError("x must hold at least one input, got none.")
     return x
@@ -112,7 +90,7 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
 
     Args:
         network: A network.
-        x: Inputs that `checked_inputs` gave, in any type.
+        x: Checked inputs, in any type.
         dtype: In which the products are taken.
         rows: Inputs of a block.
 
@@ -129,10 +107,10 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
     scale = _Scale.of(network, a, bias)
     rows = min(rows, len(x))
     buffers = [network.W.new_empty((rows, width), dtype=dtype) for width in (network.width, network.width, network.dim)]
-    for block in torch.split(x, rows):
-        u, v, g = (buffer[: len(block)] for buffer in buffers)
-        inputs = block.to(dtype)
-        _product(network, inputs, bias, u)
+    for part in torch.split(x, rows):
+        u, v, g = (buffer[: len(part)] for buffer in buffers)
+        block = part.to(dtype)
+        _product(network, block, bias, u)
         # v holds a sigma'(u) until g is known
         if compiled is not None:
             _compiled_slopes(compiled, network, u, a, v)
@@ -147,11 +125,11 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
         else:
             value, _ = weighted_sum(network.activation(u), a, c)
         if compiled is not None:
-            value, norm, input_norm, clear = _compiled_directions(compiled, g, inputs, value, scale)
+            value, norm, input_norm, clear = _compiled_directions(compiled, g, block, value, scale)
         else:
             if bent_at_zero:
-                value += torch.linalg.vecdot(g.to(torch.float64), inputs.to(torch.float64)) / scale.root
-            norm, input_norm, clear = _directions(value, g, inputs, scale)
+                value += torch.linalg.vecdot(g.to(torch.float64), block.to(torch.float64)) / scale.root
+            norm, input_norm, clear = _directions(value, g, block, scale)
         if not clear:
             few = scale.doubtful(value, norm, input_norm).nonzero()[:, 0]
             snapped, norm[few] = _snapped(network, u[few], v[few], norm[few], input_norm[few], scale)

@@ -9,6 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from gradflip._checks import array
 from gradflip._errors import UsageError
 from gradflip.gaussian import RandomNetwork, TwoLayerDraws
 from gradflip.networks import Activation
@@ -32,7 +33,7 @@ def _(network: RandomNetwork, x: Tensor) -> Ray:
             f"a ray needs one network with one hidden layer, got widths {list(network.widths)} and "
             f"draws={network.draws}; flip and attack_steps take any."
         )
-    (ray,) = _shallow_rays(network, x)
+    (ray,) = _shallow_rays(network, array("x", x))
     return ray
 
 
@@ -41,6 +42,7 @@ def _(network: RandomNetwork, x: Tensor, finder: Finder | None, block: int | Non
     """Exact for one hidden layer and a piecewise-linear activation, else bracketed; one draw after another."""
     if block is not None or not isinstance(finder, CertifiedNewton | PiecewiseLinear | Bracketed | None):
         raise UsageError("block and finders of one's own are not for a RandomNetwork; leave them out.")
+    x = array("x", x)
     if not x.numel():
         raise UsageError("x must hold at least one input, got none.")
     weights = "implicit" if network.implicit else "explicit"

@@ -289,6 +289,17 @@ def test_many_runs_at_once_are_the_single_runs(protocol, form):
     assert len({fit.stopped_because for fit in many}) == 2  # the hopeless one drops out early
 
 
+def test_a_checkpoint_that_cannot_be_written_says_why_and_leaves_no_file(tmp_path):
+    (x, y), network0 = examples(), start()
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(FileError, match=r"could not write .*file/checkpoint: File exists; check this path"):
+        train_adversarially(
+            network0, x, y, 0.1, LazyBall(network0, 1.0), attack_steps=3, max_epochs=1,
+            checkpoint=tmp_path / "file" / "checkpoint",
+        )  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path):
     x, y = examples()
     network0, file = start(), tmp_path / "state.safetensors"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from gradflip._atomic import atomic_write, explained
 from gradflip._errors import FileError, UsageError
 
 _FORMAT = "gradflip.training/1"
@@ -26,17 +26,12 @@ def write_checkpoint(path: Path, settings: dict[str, Any], tensors: dict[str, Te
     Raises:
         FileError: If the file cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     about = {"format": _FORMAT, "settings": json.dumps(settings), "numbers": json.dumps(numbers)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with explained("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata=about)
-        os.replace(temporary, path)
-    except Exception as error:  # safetensors has an exception class of its own for a failed write
-        temporary.unlink(missing_ok=True)
-        raise FileError(f"{path} cannot be written: {error}.") from error
+    atomic_write(path, save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, metadata=about))
 
 
 def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
