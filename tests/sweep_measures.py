@@ -95,3 +95,9 @@ def placed(place):
 
 def where(parameters, seed, progress):
     return Measured([{"place": _place.get()}])
+
+
+def counts_images(parameters, seed, progress):
+    from gradflip.data import load_data
+
+    return Measured([{"images": len(load_data(parameters["data"]).y_test)}])

@@ -87,7 +87,7 @@ def _run(planned: Plan, out: Path, workers: int, data_dir: Path | None, force: b
     bar = Bar(show=not quiet and not as_json)
     try:
         with bar:
-            outcome = run_plan(planned, out, workers=workers, force=force, report=bar.update)
+            outcome = run_plan(planned, out, workers=workers, force=force, report=bar.update, data_dir=data_dir)
     except KeyboardInterrupt:
         again = [word for word in sys.argv[1:] if word != "--force"]
         again += [] if "--out" in again else ["--out", str(out)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from gradflip.experiments._environment import environment
 from gradflip.experiments._log import logged_to
 from gradflip.experiments._plan import Plan
 from gradflip.experiments._settings import Settings
-from gradflip.sweep import Progress, RunFolder, RunSummary, run_cells
+from gradflip.sweep import Context, Engine, Progress, RunFolder, RunSummary, run_cells
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +38,8 @@ def run(
     workers: int = 1,
     force: bool = False,
     report: Callable[[Progress], None] | None = None,
+    engine: Engine | None = None,
+    data_dir: Path | None = None,
 ) -> Outcome:
     """Compute what is not yet in the folder, and write its tables.
 
@@ -48,6 +49,8 @@ def run(
         workers: Processes; each cell is computed on one thread whatever their number, so that rows are the same.
         force: Throw away what is in the run folder.
         report: Called with the progress.
+        engine: Computes the cells in place of `workers`.
+        data_dir: Folder from which workers read data files; it is part of no cell, and rows do not depend on it.
 
     Returns:
         The folder and what happened.
@@ -63,7 +66,9 @@ def run(
         names = ", ".join(experiment.name for experiment in planned.experiments)
         logger.info("%s: %d cells, %d workers", names, len(planned.cells), workers)
         try:
-            summary = run_cells(planned.cells, folder, workers=workers, report=report)
+            summary = run_cells(
+                planned.cells, folder, workers=workers, report=report, engine=engine, context=_reading_from(data_dir)
+            )
         except KeyboardInterrupt:
             logger.info("interrupted")
             raise
@@ -79,7 +84,7 @@ def prepare_data(settings: Settings, data_dir: Path | None) -> None:
 
     Args:
         settings: Which data.
-        data_dir: Where to look; handed on to the workers as `$GRADFLIP_DATA`, so that no cell depends on a path.
+        data_dir: Folder with the data files, as for `run`.
 
     Raises:
         UsageError: If the classes do not exist.
@@ -88,5 +93,9 @@ def prepare_data(settings: Settings, data_dir: Path | None) -> None:
     from gradflip.data import load_data
 
     load_data(settings.data, settings.classes, data_dir=data_dir)
-    if data_dir is not None:
-        os.environ["GRADFLIP_DATA"] = str(data_dir.resolve())
+
+
+def _reading_from(data_dir: Path | None) -> Context | None:
+    if data_dir is None:
+        return None
+    return Context("gradflip.data:data_folder", (str(data_dir.expanduser().resolve()),))
