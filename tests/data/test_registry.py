@@ -1,9 +1,11 @@
 import subprocess
 import sys
+import types
 
 import pytest
+import torch
 
-from gradflip.data import DATA_NAMES, DATA_SETS, DataSet, load_data
+from gradflip.data import DATA_NAMES, DATA_SETS, DataSet, Split, load_data
 
 EMBEDDED = ("digits", "sphere")
 
@@ -38,6 +40,26 @@ def test_every_data_set_is_known_by_its_name_and_names_its_classes():
 def test_channels_multiply_the_dimension():
     colour = DataSet("colour", "a:b", 1, 1, ("cat", "dog"), (32, 32, 3))
     assert (colour.dim(), colour.dim(10)) == (3072, 300)
+
+
+def load_colours(request):
+    """A loader of somebody else's: three channels, and the request kept in the name."""
+    x = torch.ones(2, COLOURS.dim(request.size), dtype=request.dtype)
+    y = torch.tensor([-1.0, 1.0], dtype=request.dtype)
+    return Split(x, y, x, y, name=f"colours {request.data_dir}", classes=request.classes, size=request.size)
+
+
+COLOURS = DataSet("colours", "data_sets_of_tests:load", 2, 2, ("red", "green"), (4, 4, 3))
+
+
+def test_an_entry_and_a_loader_are_all_that_a_data_set_needs(monkeypatch):
+    module = types.ModuleType("data_sets_of_tests")
+    module.load = load_colours
+    monkeypatch.setitem(sys.modules, "data_sets_of_tests", module)
+    monkeypatch.setattr("gradflip.data._load.DATA_SETS", {**DATA_SETS, "colours": COLOURS})
+    split = load_data("colours", (1, 0), 5, data_dir="here", dtype=torch.float64)
+    assert (split.dim, split.classes, split.name) == (75, (1, 0), "colours here")
+    assert split.x_train.dtype == torch.float64
 
 
 def test_the_registry_and_the_folder_need_no_torch():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from gradflip._errors import UsageError, unknown
-from gradflip.data._registry import DATA_NAMES, DATA_SETS
+from gradflip.data._registry import DATA_SETS
 from gradflip.data._request import Request
 from gradflip.data._split import Split
 
@@ -77,8 +77,8 @@ def load_data(
 
 
 def _check(name: str, size: int | None, dtype: torch.dtype, seed: int) -> None:
-    if name not in DATA_NAMES:
-        raise UsageError(unknown("data set", str(name), DATA_NAMES))
+    if name not in DATA_SETS:
+        raise UsageError(unknown("data set", str(name), DATA_SETS))
     if size is not None and not (_is_int(size) and 1 <= size <= _MAX_SIZE):
         raise UsageError(f"size must be an integer from 1 to {_MAX_SIZE}, or None, got {size!r}.")
     if dtype not in (torch.float32, torch.float64):

@@ -7,8 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from gradflip._errors import unknown
+from gradflip.data import DATA_SETS, DataSet
+
 Preset = Literal["quick", "standard", "paper"]
-Data = Literal["digits", "mnist", "fashion-mnist", "sphere"]
 Protocol = Literal["text", "published"]
 
 
@@ -18,12 +20,24 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Preset = "quick"
-    data: Data = "digits"
+    data: str = "digits"
     classes: tuple[int, int] = (0, 1)
     protocol: Protocol = "text"
     seeds: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: Literal["cpu", "cuda"] = "cpu"
+
+    @property
+    def data_set(self) -> DataSet:
+        """What the registry knows of the data."""
+        return DATA_SETS[self.data]
+
+    @field_validator("data")
+    @classmethod
+    def _registered(cls, data: str) -> str:
+        if data not in DATA_SETS:
+            raise ValueError(unknown("data set", data, DATA_SETS))
+        return data
 
     @field_validator("classes")
     @classmethod

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gradflip.attacks import pgd
-from gradflip.data import load_data
+from gradflip.data import DATA_SETS, load_data
 from gradflip.lazy import Fit, LazyBall, Protocol, train_many_adversarially, train_through
 from gradflip.networks import TwoLayer
 from gradflip.rays import FlipStatus, flip
@@ -124,7 +124,7 @@ def _row(parameters: dict[str, Any], epsilon: float | None, ball: LazyBall, fit:
         "data": parameters["data"],
         "classes": "/".join(map(str, parameters["classes"])),
         "size": parameters["size"],
-        "dim": parameters["size"] ** 2,
+        "dim": DATA_SETS[parameters["data"]].dim(parameters["size"]),
         "antialias": parameters["antialias"],
         "width": parameters["width"],
         "bias": parameters["bias"],

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gradflip.data import DATA_SETS
 from gradflip.experiments._family import Family, alike
 from gradflip.experiments._settings import Settings
 from gradflip.sweep import Cell, Measure
@@ -80,10 +81,6 @@ class Effort:
     script_steps: int = 20
 
 
-# training and test images of the classes 0 and 1; only for the estimate of the time left and for `min_steps`
-_IMAGES = {"mnist": (12_665, 2_115), "fashion-mnist": (12_000, 2_000), "digits": (290, 70), "sphere": (2_000, 1_000)}
-
-
 def adversarial_cell(
     settings: Settings,
     effort: Effort,
@@ -110,7 +107,7 @@ def adversarial_cell(
         A cell.
     """
     chosen = WAYS[way]
-    images = min(effort.images, _IMAGES[settings.data][0])
+    images = min(effort.images, settings.data_set.train_count)
     steps_an_epoch = -(-images // 32)
     epochs = effort.script_epochs if chosen.scripts else max(effort.max_epochs, -(-effort.min_steps // steps_an_epoch))
     parameters: dict[str, Any] = {
@@ -169,19 +166,19 @@ def _union(group: list[Cell]) -> Cell:
 
 def _cost(parameters: Mapping[str, Any]) -> float:
     """Roughly the seconds on one core: the products of training, and of PGD on the test images."""
-    product = 2 * (parameters["size"] ** 2 + 20) * parameters["width"]
-    images, test_images = (
-        min(parameters[name], most)
-        for name, most in zip(("images", "test_images"), _IMAGES[parameters["data"]], strict=True)
-    )
+    data_set = DATA_SETS[parameters["data"]]
+    product = 2 * (data_set.dim(parameters["size"]) + 20) * parameters["width"]
+    images = min(parameters["images"], data_set.train_count)
+    test_images = min(parameters["test_images"], data_set.test_count)
     trained = images * parameters["max_epochs"] * (2 * parameters["attack_steps"] + 3)
     attacked = test_images * 500 * len(parameters["budgets"] or [None])
     return float(len(parameters["runs"]) * product * (trained + attacked) / 6e10)
 
 
 def _label(parameters: Mapping[str, Any], seed: int) -> str:
-    size, width, protocol = parameters["size"], parameters["width"], parameters["protocol"]
-    return f"adversarial, {protocol}, d = {size**2}, m = {width}, {len(parameters['runs'])} trainings, seed {seed}"
+    dim = DATA_SETS[parameters["data"]].dim(parameters["size"])
+    width, protocol = parameters["width"], parameters["protocol"]
+    return f"adversarial, {protocol}, d = {dim}, m = {width}, {len(parameters['runs'])} trainings, seed {seed}"
 
 
 ADVERSARIAL = Family(
@@ -190,7 +187,7 @@ ADVERSARIAL = Family(
     merge=merged,
     columns={
         "protocol": lambda cell: cell.parameters["protocol"],
-        "d": lambda cell: cell.parameters["size"] ** 2,
+        "d": lambda cell: DATA_SETS[cell.parameters["data"]].dim(cell.parameters["size"]),
         "m": lambda cell: cell.parameters["width"],
         "trainings": lambda cell: len(cell.parameters["runs"]),
         "seed": lambda cell: cell.seed,

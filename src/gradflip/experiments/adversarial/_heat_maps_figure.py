@@ -81,7 +81,7 @@ def _planned(experiment: AdversarialExperiment, axes: Axes, settings: Settings) 
     """The cells of the preset: places of the vertical axis by places of the horizontal one."""
     places: dict[float, set[float]] = {}
     for t in experiment.grids[settings.preset].trainings:
-        x = t.size**2 if axes.over == "dim" else t.width
+        x = settings.data_set.dim(t.size) if axes.over == "dim" else t.width
         for epsilon, C0 in t.runs:
             y = epsilon if axes.along == "epsilon" else C0 / math.sqrt(t.width)
             if y is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradflip.data import DATA_SETS
 from gradflip.experiments._family import Family, alike
 from gradflip.experiments._settings import LazyGrid, Settings
 from gradflip.sweep import Cell, Measure
@@ -16,9 +17,6 @@ LAZY_FLIP = Measure(
     renamed=(("deviation", "scaled_deviation"),),
 )
 """Train in the ball, then flip every test image exactly."""
-
-# training images of the classes 0 and 1; only for the estimate of the time left and for `min_steps`
-_IMAGES = {"mnist": 12_665, "fashion-mnist": 12_000, "digits": 290, "sphere": 2_000}
 
 
 def lazy_cell(
@@ -44,7 +42,7 @@ def lazy_cell(
         A cell.
     """
     published = settings.protocol == "published"
-    steps_an_epoch = -(-_IMAGES[settings.data] // 64)
+    steps_an_epoch = -(-settings.data_set.train_count // 64)
     epochs = max(grid.max_epochs, -(-grid.min_steps // steps_an_epoch))
     parameters: dict[str, Any] = {
         "data": settings.data,
@@ -68,8 +66,9 @@ def lazy_cell(
     }
     # a step costs two products of (64, d) and (d, m), and about as much again as 150 more inputs; C0 <= 10 leaves early
     share = min(1.0, 0.05 * max(grid.C0s) / 10 + 0.95 * (max(grid.C0s) > 20))
-    cost = (size**2 + 150) * width * epochs * steps_an_epoch * share * 1e-9
-    label = f"d = {size**2}, m = {width}, seed {seed}"
+    dim = settings.data_set.dim(size)
+    cost = (dim + 150) * width * epochs * steps_an_epoch * share * 1e-9
+    label = f"d = {dim}, m = {width}, seed {seed}"
     return Cell(LAZY_FLIP, parameters, seed, cost=cost, label=label)
 
 
@@ -102,7 +101,7 @@ LAZY = Family(
     settings=tuple(Settings.model_fields),
     merge=merged,
     columns={
-        "d": lambda cell: cell.parameters["size"] ** 2,
+        "d": lambda cell: DATA_SETS[cell.parameters["data"]].dim(cell.parameters["size"]),
         "m": lambda cell: cell.parameters["width"],
         "C0": _C0s,
         "seed": lambda cell: cell.seed,
