@@ -17,8 +17,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from gradflip.experiments import LazyGrid, Settings, environment, prepare_data
-from gradflip.experiments.lazy._cells import lazy_cell
+from gradflip.experiments import Settings, environment, prepare_data
+from gradflip.experiments.lazy._cells import LAZY_FLIP, lazy_cell, trainings
 from gradflip.sweep import Context, measure_cell
 
 SCRIPTS = {5: 4.4, 10: 7.2, 20: 14.6, 28: 20.0}
@@ -36,16 +36,10 @@ def main() -> None:
     given = parser.parse_args()
     settings = Settings(data="mnist", protocol="published")
     prepare_data(settings, given.data_dir)
-    grid = LazyGrid(tuple(given.sizes), (1000,), (10,), seeds=given.seeds, max_epochs=1000)
-    cells = [
-        lazy_cell(settings, grid, size, 1000, seed, normalize=False, bias=True)
-        for size in grid.sizes
-        for seed in range(given.seeds)
-    ]
-    context = (
-        Context("gradflip.data:data_folder", (str(given.data_dir.expanduser().resolve()),)) if given.data_dir else None
-    )
-    measure = functools.partial(measure_cell, context=context)
+    groups = trainings(given.sizes, (1000,), (10,), seeds=given.seeds, max_epochs=1000, normalize=False, bias=True)
+    cells = [lazy_cell(LAZY_FLIP, group, settings, seed) for group in groups for seed in range(group.seeds)]
+    place = (str(given.data_dir.expanduser().resolve()),) if given.data_dir else None
+    measure = functools.partial(measure_cell, context=place and Context("gradflip.data:data_folder", place))
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
         rows = [result.rows[0] for result in pool.map(measure, cells)]
     print("size  gradient norm        scripts  perturbation         exit epochs      test error at most")
@@ -61,7 +55,7 @@ def main() -> None:
             "scripts_gradient_norm": scripts,
             "perturbation": perturbation,
             "epochs": [row["epochs"] for row in own],
-            "deviation": [row["deviation"] for row in own],
+            "deviation": [row["scaled_deviation"] for row in own],
             "test_error": [row["test_error"] for row in own],
         }
         lines.append(line)

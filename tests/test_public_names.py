@@ -24,21 +24,40 @@ CERTIFICATES = (
 CELL = "`Cell(measure, version, parameters, seed)` is now `Cell(Measure(name, version), parameters, seed)`"
 FAMILY = "`Family.measure` and `Family.version` are gone, since a family has several measures"
 
-_FIGURES = (
-    "`lazy_figure`, `histogram_figure` and `random_figure` of `gradflip.report` are gone: `gradflip.report.draw` draws "
-    "the figure of any experiment."
+FIGURES = (
+    "`lazy_figure`, `histogram_figure` and `random_figure` of `gradflip.report` are gone: `experiment.draw` draws the "
+    "figure of any experiment."
+)
+EXPERIMENTS = (
+    "One `Experiment` stands for four classes of 0.1: `LazyExperiment`, `RandomExperiment`, `AdversarialExperiment` "
+    "and `BallExperiment` are gone, and so are `LazyGrid` and `Ensemble`, which are `Group`."
+)
+RENAMED = (
+    "`folder_settings` is now `plan_of`, `named` is now `select_experiments`, `WAYS` is now `VARIANTS`, of "
+    "`gradflip.experiments`."
 )
 
 DIFFERENCES: dict[str, str] = {
     **{f"gradflip.lazy.{name}": MOVED for name in CERTIFICATES},
     "gradflip.sweep.Cell": CELL,
     "gradflip.experiments.Family": FAMILY,
+    "gradflip.experiments.Experiment": EXPERIMENTS,
+    "gradflip.experiments.LazyExperiment": EXPERIMENTS,
+    "gradflip.experiments.RandomExperiment": EXPERIMENTS,
+    "gradflip.experiments.AdversarialExperiment": EXPERIMENTS,
+    "gradflip.experiments.BallExperiment": EXPERIMENTS,
+    "gradflip.experiments.LazyGrid": EXPERIMENTS,
+    "gradflip.experiments.Ensemble": EXPERIMENTS,
+    "gradflip.experiments.folder_settings": RENAMED,
+    "gradflip.experiments.named": RENAMED,
+    "gradflip.experiments.WAYS": RENAMED,
+    "gradflip.report.draw": "`gradflip.report.draw` is now `experiment.draw(table, observations, settings)`",
     "gradflip.claims.Claim": "`Claim(kind, column, quantity, value, why, ...)` is now `Claim(statistic, expectation,",
     "gradflip.claims.Finding": "`Finding.found` is now `Finding.interval`",
     "gradflip.claims.judge": "`judge(found, value, tolerance)` is now `Equals(value, tolerance).verdict(interval)`",
-    "gradflip.report.lazy_figure": _FIGURES,
-    "gradflip.report.histogram_figure": _FIGURES,
-    "gradflip.report.random_figure": _FIGURES,
+    "gradflip.report.lazy_figure": FIGURES,
+    "gradflip.report.histogram_figure": FIGURES,
+    "gradflip.report.random_figure": FIGURES,
 }
 """A name of 0.1 that is gone or is called in another way, and the words of CHANGELOG.md that say so.
 

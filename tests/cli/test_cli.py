@@ -76,7 +76,7 @@ def test_version_and_list_and_show_and_env():
     assert "gradflip run montanari2022-flip-probability" in shown
     for part in ("softplus", "explicit_draws", "quick", "paper"):
         assert part in shown
-    assert json.loads(gradflip_process("show", "montanari2022-depth", "--json").stdout)["kind"] == "depth"
+    assert json.loads(gradflip_process("show", "montanari2022-depth", "--json").stdout)["measure"] == "random-depth"
     env = json.loads(gradflip_process("env", "--json").stdout)
     assert env["torch"].startswith(torch.__version__.split("+")[0])
     assert env["gradflip"] == gradflip.__version__

@@ -11,26 +11,22 @@ from gradflip.experiments import (
     EXPERIMENTS,
     PAPERS,
     SHAPES,
-    AdversarialExperiment,
-    BallExperiment,
-    LazyExperiment,
-    LazyGrid,
-    RandomExperiment,
     Settings,
     bibtex,
     covered,
-    folder_settings,
-    named,
     plan,
+    plan_of,
+    select_experiments,
 )
+from gradflip.experiments._family import load
 from gradflip.experiments.random._shapes import hidden_widths
 from gradflip.sweep import RunFolder
 
 PRESETS = ("quick", "standard", "paper")
-LAZY = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, LazyExperiment)]
-ADVERSARIAL = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, AdversarialExperiment)]
-BALL = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, BallExperiment)]
-RANDOM = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, RandomExperiment)]
+LAZY = [name for name, experiment in EXPERIMENTS.items() if experiment.family.name == "lazy"]
+ADVERSARIAL = [name for name, experiment in EXPERIMENTS.items() if experiment.family.name == "adversarial"]
+BALL = [name for name, experiment in EXPERIMENTS.items() if experiment.family.name == "ball"]
+RANDOM = [name for name, experiment in EXPERIMENTS.items() if experiment.family.name == "random"]
 
 
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
@@ -90,13 +86,19 @@ def test_the_number_of_seeds_and_the_first_seed_are_the_users():
 
 def test_a_papers_name_stands_for_all_its_experiments():
     figures = ["1", "2", "3", "4-left", "4-right", "5", "6", "7"]
-    assert [e.name for e in named(["wang2022"])] == [*(f"wang2022-fig{n}" for n in figures), "wang2022-one-step-vs-pgd"]
-    assert [e.name for e in named(["wang2022-fig3", "wang2022-fig2"])] == ["wang2022-fig2", "wang2022-fig3"]
+    assert [e.name for e in select_experiments(["wang2022"])] == [
+        *(f"wang2022-fig{n}" for n in figures),
+        "wang2022-one-step-vs-pgd",
+    ]
+    assert [e.name for e in select_experiments(["wang2022-fig3", "wang2022-fig2"])] == [
+        "wang2022-fig2",
+        "wang2022-fig3",
+    ]
 
 
 def test_an_unknown_experiment_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match=r"unknown experiment 'wang2022-fig22'; did you mean 'wang2022-fig2'\?"):
-        named(["wang2022-fig22"])
+        select_experiments(["wang2022-fig22"])
 
 
 def test_settings_refuse_what_is_not_a_setting():
@@ -108,15 +110,15 @@ def test_settings_refuse_what_is_not_a_setting():
 
 def test_the_default_grids_are_those_of_the_spec():
     fig2, fig3 = EXPERIMENTS["wang2022-fig2"], EXPERIMENTS["wang2022-fig3"]
-    assert fig2.grids["paper"].widths == (1000, 10_000, 100_000)
-    assert fig2.grids["standard"].sizes == (5, 8, 10, 12, 14, 16, 20, 24, 28)
-    assert fig3.grids["standard"].C0s == (10, 20, 30, 40)
-    assert fig3.grids["standard"].widths == (1000,)
+    standard, paper = Settings(preset="standard"), Settings(preset="paper")
+    assert fig2.values("width", paper) == (1000, 10_000, 100_000)
+    assert fig2.values("size", standard) == (5, 8, 10, 12, 14, 16, 20, 24, 28)
+    assert fig3.values("C0", standard) == (10, 20, 30, 40)
+    assert fig3.values("width", standard) == (1000,)
     for experiment in (fig2, fig3):
-        standard = experiment.grids["standard"]
-        assert max(standard.widths) <= 10_000
-        assert standard.max_epochs <= 200
-        assert standard.seeds == 3
+        assert max(experiment.values("width", standard)) <= 10_000
+        assert max(experiment.values("max_epochs", standard)) <= 200
+        assert {group.seeds for group in experiment.groups["standard"]} == {3}
 
 
 def test_every_declared_experiment_is_complete():
@@ -128,14 +130,17 @@ def test_every_declared_experiment_is_complete():
         assert experiment.claims
         assert [preset["preset"] for preset in experiment.presets()] == list(PRESETS)
         assert all(all(preset.values()) for preset in experiment.presets())
-    assert all(isinstance(EXPERIMENTS[name].grids[preset], LazyGrid) for name in LAZY for preset in PRESETS)
+        assert all(experiment.groups[preset] for preset in PRESETS)
+        assert experiment.measure.name.startswith(f"{experiment.family.name}-")
+        assert callable(load(experiment.figure))
+        assert callable(load(experiment.measure.reference))
 
 
 def test_the_four_experiments_of_montanari_and_wu_are_there():
     kinds = ["flip-probability", "any-width", "joint-law", "depth"]
     assert RANDOM == [f"montanari2022-{kind}" for kind in kinds]
-    assert [EXPERIMENTS[name].kind for name in RANDOM] == kinds
-    assert [experiment.name for experiment in named(["montanari2022"])] == RANDOM
+    assert [EXPERIMENTS[name].measure.name for name in RANDOM] == [f"random-{kind}" for kind in kinds]
+    assert [experiment.name for experiment in select_experiments(["montanari2022"])] == RANDOM
 
 
 @pytest.mark.parametrize("name", RANDOM)
@@ -196,7 +201,7 @@ def test_seeds_repeat_every_ensemble():
 
 def test_the_plan_of_random_networks_is_read_back_from_its_folder(tmp_path):
     planned = plan(["montanari2022-depth"], Settings(preset="standard", seeds=2, seed=3))
-    assert folder_settings(RunFolder.create(tmp_path, planned.spec)).cells == planned.cells
+    assert plan_of(RunFolder.create(tmp_path, planned.spec)).cells == planned.cells
 
 
 def test_rows_are_selected_by_measure():

@@ -8,18 +8,18 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from gradflip.experiments import LazyGrid, Settings, prepare_data, run
+from gradflip.experiments import Settings, prepare_data, run
 from gradflip.experiments._plan import Plan
-from gradflip.experiments.lazy._cells import lazy_cell
+from gradflip.experiments.lazy._cells import LAZY_FLIP, lazy_cell, trainings
 from gradflip.experiments.lazy.wang2022_fig2 import WANG2022_FIG2
 from gradflip.sweep import Context, Engine, measure_cell
 
-GRID = LazyGrid((5,), (30,), (3,), seeds=2, max_epochs=1)
+(GROUP,) = trainings((5,), (30,), (3,), seeds=2, max_epochs=1, normalize=False, bias=True)
 
 
 def small_plan(data):
     settings = Settings(data=data)
-    cells = (lazy_cell(settings, GRID, 5, 30, seed, normalize=False, bias=True) for seed in range(2))
+    cells = (lazy_cell(LAZY_FLIP, GROUP, settings, seed) for seed in range(2))
     return Plan((WANG2022_FIG2,), settings, tuple(cells))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gradflip import FileError
 from gradflip.experiments import EXPERIMENTS, Settings, plan
-from gradflip.report import draw, read_table, write_figures, write_report
+from gradflip.report import read_table, write_figures, write_report
 from gradflip.sweep import RunFolder
 from lazy_rows import SETTINGS, folder_with, row, table
 
@@ -18,7 +18,7 @@ FIG2 = EXPERIMENTS["wang2022-fig2"]
 
 
 def figure(rows):
-    return draw(FIG2, rows, pl.DataFrame(), SETTINGS)
+    return FIG2.draw(rows, pl.DataFrame(), SETTINGS)
 
 
 def test_points_are_means_and_bands_deviations_over_seeds():

@@ -118,7 +118,7 @@ def _run(planned: Plan, out: Path, workers: int, data_dir: Path | None, force: b
 
 
 def _say_claims(folder: RunFolder) -> None:
-    from gradflip.experiments import folder_settings
+    from gradflip.experiments import plan_of
     from gradflip.report import findings, read_table
 
     rows = [
@@ -129,7 +129,7 @@ def _say_claims(folder: RunFolder) -> None:
             f"{finding.interval.estimate:.3f} ({finding.interval.low:.3f}, {finding.interval.high:.3f})",
             finding.verdict.value,
         ]
-        for experiment, curve, finding in findings(folder_settings(folder), read_table(folder))
+        for experiment, curve, finding in findings(plan_of(folder), read_table(folder))
         if finding.verdict is not None
     ]
     if rows:

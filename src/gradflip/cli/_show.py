@@ -19,15 +19,13 @@ def show(name: str, /, *, as_json: Json = False) -> None:
     Raises:
         UsageError: If there is no such experiment.
     """
-    from dataclasses import asdict
-
-    from gradflip.experiments import EXPERIMENTS, named
+    from gradflip.experiments import EXPERIMENTS, select_experiments
 
     if name not in EXPERIMENTS:
         raise UsageError(unknown("experiment", name, EXPERIMENTS))
-    experiment = named([name])[0]
+    experiment = select_experiments([name])[0]
     if as_json:
-        print(json.dumps(asdict(experiment), indent=2))
+        print(json.dumps(experiment.to_json(), indent=2))
         return
     console().print(
         f"[bold]{experiment.name}[/bold]  {experiment.title}\n{experiment.question}\nSource: {experiment.source}."

@@ -16,7 +16,7 @@ def table(directory: Path, /, *, csv: Flag = False, as_json: Json = False) -> No
         csv: Print all columns as CSV.
         as_json: Print all columns as JSON.
     """
-    from gradflip.experiments import folder_settings
+    from gradflip.experiments import plan_of
     from gradflip.report import listings, read_table
     from gradflip.sweep import RunFolder
 
@@ -28,7 +28,7 @@ def table(directory: Path, /, *, csv: Flag = False, as_json: Json = False) -> No
     if as_json:
         print(rows.write_json())
         return
-    for listing in listings(folder_settings(folder), rows):
+    for listing in listings(plan_of(folder), rows):
         cells = [
             ["–" if c is None else f"{c:.4g}" if isinstance(c, float) else str(c) for c in row]
             for row in listing.values()

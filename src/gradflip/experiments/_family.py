@@ -1,37 +1,149 @@
-"""What the experiments of one kind of network have in common: lazy training, or networks at random initialisation."""
+"""What experiments of one kind share: which settings matter, how groups become cells, how a page speaks of them."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import TYPE_CHECKING, Any, final
 
-from gradflip.sweep import Cell
+from gradflip.experiments._group import Group
+from gradflip.experiments._settings import Settings
+from gradflip.sweep import Cell, Measure
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from gradflip.drawing import Table
+    from gradflip.experiments._experiment import Experiment
 
 
+@final
 @dataclass(frozen=True)
-class Family:
-    """A family of experiments.
+class Chapter:
+    """How a page speaks of a family; a value in a module that is imported only when a page is written.
 
     Attributes:
-        name: What its networks are, in a word: `"lazy"` or `"random"`.
-        settings: Which of the user's choices its cells depend on; the others do not matter to it.
-        merge: Turns the cells of several experiments into those to compute: nothing is computed twice.
+        summary: The few numbers of the first paragraph, from the family's rows.
+        theory: What the paragraph on the theory needs, from the family's rows of each run.
+        tables: The tables of a run, from the family's experiments in it, its settings, and its whole table.
+    """
+
+    summary: Callable[[pl.DataFrame], dict[str, Any]]
+    theory: Callable[[list[pl.DataFrame]], dict[str, Any]]
+    tables: Callable[[Sequence[Experiment], Settings, pl.DataFrame], list[Table]]
+
+
+def cell_of(measure: Measure, group: Group, settings: Settings, seed: int) -> Cell:
+    """Make the cell whose parameters are those of its group, and the data set where the group reads one.
+
+    Args:
+        measure: What computes it.
+        group: Gives parameters, cost and label.
+        settings: The user's choice; data and classes matter.
+        seed: Of the cell.
+
+    Returns:
+        A cell.
+    """
+    images = {"data": settings.data, "classes": list(settings.classes)} if group.data else {}
+    parameters = dict(group.parameters) | images
+    return Cell(measure, parameters, seed, cost=group.seconds, label=f"{group.label}, seed {seed}")
+
+
+def each_once(cells: list[Cell]) -> list[Cell]:
+    """Drop repeated cells.
+
+    Args:
+        cells: Of several experiments.
+
+    Returns:
+        Each cell at its first place.
+    """
+    return list(dict.fromkeys(cells))
+
+
+@final
+@dataclass(frozen=True)
+class Family:
+    """A family of experiments. The names of its measures begin with its own, `"lazy-"`.
+
+    Attributes:
+        name: Such as `"lazy"`.
+        networks: What is flipped, in the plural, for the name of a run.
+        subject: What is flipped, for the heading of a page.
+        nothing: The sentence where nothing of an experiment was measured, with `{name}` for its name.
+        settings: Which of the user's choices its cells depend on.
         columns: What a plan says of each cell, by heading.
+        describe: What a preset computes, in words by heading, from its groups and the experiment's `shown`.
+        chapter: Where its `Chapter` is, `"package.module:NAME"`; the template `chapter.html.j2` lies beside it.
+        cell: Makes a cell of a group.
+        merge: Turns the cells of several experiments into those to compute, so that nothing is computed twice.
+        rows_of: The rows of a group within those of its measure; all of them if not given.
+        choices: Columns by which a reader of a page may filter, and their titles.
     """
 
     name: str
+    networks: str
+    subject: str
+    nothing: str
     settings: tuple[str, ...]
-    merge: Callable[[list[Cell]], list[Cell]]
     columns: Mapping[str, Callable[[Cell], object]]
+    describe: Callable[[Sequence[Group], Mapping[str, str]], dict[str, str]]
+    chapter: str
+    cell: Callable[[Measure, Group, Settings, int], Cell] = cell_of
+    merge: Callable[[list[Cell]], list[Cell]] = each_once
+    rows_of: Callable[[Group, Settings], pl.Expr] | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def uses_data(self) -> bool:
         """Whether its cells read a data set."""
         return "data" in self.settings
 
+    @property
+    def template(self) -> str:
+        """The text of the page's template: macros `opening`, `formulas` and `reach`."""
+        package = self.chapter.partition(":")[0].rpartition(".")[0]
+        return resources.files(package).joinpath("chapter.html.j2").read_text()
 
-def alike(cells: Sequence[Cell], *, but: tuple[str, ...]) -> list[list[Cell]]:
-    """Cells that differ at most in some of their parameters, in groups.
+    def rows(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Select the rows of this family.
+
+        Args:
+            table: The table of a run, or its observations.
+
+        Returns:
+            Its rows, in order.
+        """
+        return table.filter(table["measure"].str.starts_with(f"{self.name}-")) if len(table) else table
+
+    def load_chapter(self) -> Chapter:
+        """Import how a page speaks of the family.
+
+        Returns:
+            Its chapter.
+        """
+        chapter: Chapter = load(self.chapter)
+        return chapter
+
+
+def load(reference: str) -> Any:
+    """Import a value.
+
+    Args:
+        reference: Where it is, `"package.module:name"`.
+
+    Returns:
+        The value.
+    """
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def group_by(cells: Sequence[Cell], *, but: tuple[str, ...]) -> list[list[Cell]]:
+    """Group cells that differ at most in some of their parameters.
 
     Args:
         cells: Of several experiments.

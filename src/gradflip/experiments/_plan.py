@@ -13,7 +13,7 @@ from gradflip._errors import FileError
 from gradflip._version import __version__
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._family import Family
-from gradflip.experiments._registry import named
+from gradflip.experiments._registry import select_experiments
 from gradflip.experiments._settings import Settings
 from gradflip.sweep import Cell, RunFolder
 
@@ -74,7 +74,7 @@ class Plan:
         shown = []
         for paper in dict.fromkeys(name.split("-")[0] for name in names):
             own = [name for name in names if name.split("-")[0] == paper]
-            shown += [paper] if own == [experiment.name for experiment in named([paper])] else own
+            shown += [paper] if own == [experiment.name for experiment in select_experiments([paper])] else own
         data = f"-{self.settings.data}" if self.uses_data else ""
         protocol = "-published" if self.uses_data and self.settings.protocol == "published" else ""
         return Path("runs") / f"{'+'.join(shown)}{data}-{self.settings.preset}{protocol}"
@@ -93,7 +93,7 @@ def plan(names: Sequence[str], settings: Settings) -> Plan:
     Raises:
         UsageError: If there is no such experiment.
     """
-    experiments = named(names)
+    experiments = select_experiments(names)
     cells: list[Cell] = []
     for family in _families(experiments):
         own = [experiment for experiment in experiments if experiment.family is family]
@@ -101,7 +101,7 @@ def plan(names: Sequence[str], settings: Settings) -> Plan:
     return Plan(tuple(experiments), settings, tuple(cells))
 
 
-def folder_settings(folder: RunFolder) -> Plan:
+def plan_of(folder: RunFolder) -> Plan:
     """The plan that a run folder was made by, read back from its `spec.toml`.
 
     Args:

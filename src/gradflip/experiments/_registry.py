@@ -44,7 +44,7 @@ EXPERIMENTS: dict[str, Experiment] = {
 }
 
 
-def named(names: Sequence[str]) -> list[Experiment]:
+def select_experiments(names: Sequence[str]) -> list[Experiment]:
     """The experiments of these names; a paper's name, such as `wang2022`, stands for all of its experiments.
 
     Args:

@@ -1,8 +1,7 @@
-"""What a user may choose about a run, and what a preset of lazy training computes."""
+"""What a user may choose about a run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -45,24 +44,3 @@ class Settings(BaseModel):
         if classes[0] == classes[1] or not all(0 <= c <= 9 for c in classes):
             raise ValueError("must be two different digits of 0..9")
         return classes
-
-
-@dataclass(frozen=True)
-class LazyGrid:
-    """Which networks an experiment of lazy training trains.
-
-    Attributes:
-        sizes: Images of size x size pixels; the input dimension is size^2.
-        widths: Numbers of hidden units m.
-        C0s: Constants of the balls; one trajectory serves them all.
-        seeds: How many initialisations.
-        max_epochs: Passes over the data at most. A small data set passes as often as gives `min_steps`.
-        min_steps: SGD steps that training may take at least, however few make an epoch.
-    """
-
-    sizes: tuple[int, ...]
-    widths: tuple[int, ...]
-    C0s: tuple[int, ...]
-    seeds: int
-    max_epochs: int
-    min_steps: int = 0

@@ -7,18 +7,19 @@ import pytest
 import torch
 
 from gradflip import LazyBall, TwoLayer, flip, load_data, pgd, train, train_adversarially
-from gradflip.experiments import EXPERIMENTS, WAYS, AdversarialExperiment, Settings, plan
+from gradflip.experiments import COMPARED, EXPERIMENTS, MAIN, VARIANTS, Settings, plan
 from gradflip.experiments._lattice import lattice
 from gradflip.experiments.adversarial._attacks_measure import measure
-from gradflip.experiments.adversarial._cells import Effort, adversarial_cell
+from gradflip.experiments.adversarial._cells import ADVERSARIAL_ATTACKS, Workload, adversarial_cell, trainings
 from gradflip.lazy import PUBLISHED, Protocol
 
-ADVERSARIAL = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, AdversarialExperiment)]
-EFFORT = Effort(seeds=1, images=96, test_images=40, max_epochs=3, min_steps=0, script_epochs=3, script_steps=4)
+ADVERSARIAL = [name for name, experiment in EXPERIMENTS.items() if experiment.family.name == "adversarial"]
+WORKLOAD = Workload(seeds=1, images=96, test_images=40, max_epochs=3, min_steps=0, script_epochs=3, script_steps=4)
 
 
 def measured(way="text", runs=((0.2, 2.0), (0.4, 5.0)), budgets=None):
-    cell = adversarial_cell(Settings(), EFFORT, way, 5, 30, 3, runs, budgets)
+    (group,) = trainings(5, 30, runs, WORKLOAD, budgets=budgets, variants=(way,))
+    cell = adversarial_cell(ADVERSARIAL_ATTACKS, group, Settings(), 3)
     shares = []
     found = measure(cell.to_json()["parameters"], cell.seed, shares.append)
     assert shares[-1] == pytest.approx(1)
@@ -133,7 +134,7 @@ def test_every_experiment_finds_its_own_rows_and_no_others(name, protocol):
     )
     table = pl.concat([table, lazy_row(table)])
     experiment = EXPERIMENTS[name]
-    own = pl.concat([experiment.select(table, settings), experiment.compared(table, settings)]).unique()
+    own = pl.concat([experiment.select(table, settings), experiment.select(table, settings, COMPARED)]).unique()
     wanted = {str(row | {"normalize": None}) for row in rows_of(plan([name], settings))}
     assert set(map(str, own.to_dicts())) == wanted
     assert set(experiment.select(table, settings)["protocol"]) == {protocol}
@@ -172,24 +173,26 @@ def lazy_row(table):
 def test_the_slice_has_both_protocols_and_each_with_one_effect_of_the_other():
     experiment, settings = EXPERIMENTS["wang2022-fig4-left"], Settings()
     rows = pl.DataFrame(list(rows_of(plan([experiment.name], settings))))
-    compared = experiment.compared(rows, settings)
-    assert set(compared["protocol"]) == set(WAYS)
+    compared = experiment.select(rows, settings, COMPARED)
+    assert set(compared["protocol"]) == set(VARIANTS)
     assert set(compared["size"]) == {10}
     counts = compared["protocol"].value_counts()["count"].to_list()
     assert counts == [counts[0]] * 8
-    text, scripts = WAYS["text"], WAYS["published"]
-    for name, way in WAYS.items():
+    text, scripts = VARIANTS["text"], VARIANTS["published"]
+    for name, way in VARIANTS.items():
         like = text if name.startswith("text") else scripts
         changed = [field for field, value in vars(way).items() if value != vars(like)[field]]
         assert len(changed) == (name not in ("text", "published"))
-    assert len(EXPERIMENTS["wang2022-fig4-right"].compared(rows, settings)) == 0
+    assert len(EXPERIMENTS["wang2022-fig4-right"].select(rows, settings, COMPARED)) == 0
 
 
 def test_the_fixed_values_are_those_of_the_spec():
     left, right = EXPERIMENTS["wang2022-fig4-left"], EXPERIMENTS["wang2022-fig4-right"]
     for preset in ("quick", "standard", "paper"):
-        assert {(t.width, C0) for t in left.grids[preset].trainings for _, C0 in t.runs} == {(1000, 10.0)}
-        assert {(t.size, epsilon) for t in right.grids[preset].trainings for epsilon, _ in t.runs} == {(10, 0.3)}
+        drawn = [group.parameters for group in left.groups[preset] if group.part == MAIN]
+        assert {(given["width"], C0) for given in drawn for _, C0 in given["runs"]} == {(1000, 10.0)}
+        drawn = [group.parameters for group in right.groups[preset]]
+        assert {(given["size"], epsilon) for given in drawn for epsilon, _ in given["runs"]} == {(10, 0.3)}
     for experiment in (left, right):
-        standard = experiment.grids["standard"].effort
-        assert standard.images <= 4000 and standard.seeds == 3
+        for group in experiment.groups["standard"]:
+            assert group.parameters["images"] <= 4000 and group.seeds == 3

@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from gradflip.experiments import EXPERIMENTS, WAYS, Settings, plan
+from gradflip.experiments import EXPERIMENTS, VARIANTS, Settings, plan
 from gradflip.experiments._lattice import edges
-from gradflip.report import draw, findings, listings, read_table, write_figures, write_report
+from gradflip.report import findings, listings, read_table, write_figures, write_report
 from gradflip.sweep import CellResult, RunFolder
 from lazy_rows import table as lazy_table
 
@@ -80,7 +80,7 @@ def folder_with(path, names=NAMES, settings=SETTINGS, kept=lambda cell: True, ch
 
 
 def figure(folder, name, settings=SETTINGS):
-    return draw(EXPERIMENTS[name], read_table(folder), read_table(folder, "observations"), settings)
+    return EXPERIMENTS[name].draw(read_table(folder), read_table(folder, "observations"), settings)
 
 
 def said(panel):
@@ -250,11 +250,11 @@ def test_one_legend_serves_the_three_maps(drawn):
 def test_protocols_are_drawn_beside_each_other_and_networks_outside_the_ball_are_hollow(drawn):
     found = figure(drawn, LEFT)
     numbers = found.numbers.filter(what="protocol")
-    assert set(numbers["protocol"].to_list()) == set(WAYS)
-    outside = {name for name, way in WAYS.items() if way.projection == "epoch"}
+    assert set(numbers["protocol"].to_list()) == set(VARIANTS)
+    outside = {name for name, way in VARIANTS.items() if way.projection == "epoch"}
     assert set(numbers.filter(pl.col("outside"))["protocol"].to_list()) == outside
     text, published = (panel.to_dict(validate=False) for panel in found.panels[4:])
-    for panel, names in ((text, list(WAYS)[:4]), (published, list(WAYS)[4:])):
+    for panel, names in ((text, list(VARIANTS)[:4]), (published, list(VARIANTS)[4:])):
         scale = panel["layer"][0]["encoding"]["color"]["scale"]
         assert scale == {"domain": names, "range": ["#7a7a7a", "#0072b2", "#d55e00", "#009e73"]}
     hollow = [layer for layer in text["layer"] if layer["mark"].get("filled") is False]

@@ -5,7 +5,6 @@ import pytest
 
 from gradflip.experiments import EXPERIMENTS, Settings
 from gradflip.experiments.ball._certified_figure import certified_figure
-from gradflip.report._draw import draw
 
 EXPERIMENT = EXPERIMENTS["ball-certified"]
 
@@ -68,8 +67,8 @@ def test_a_single_C0_has_no_map_and_cells_meet_half_way():
 
 
 def test_the_experiment_draws_it_and_says_where_nothing_was_measured(tmp_path):
-    figure = draw(EXPERIMENT, table(), pl.DataFrame(), Settings())
+    figure = EXPERIMENT.draw(table(), pl.DataFrame(), Settings())
     figure.save(tmp_path)
     assert (tmp_path / "ball-certified.png").stat().st_size > 10_000
     with pytest.raises(ValueError, match="nothing of ball-certified was measured"):
-        draw(EXPERIMENT, table().clear(), pl.DataFrame(), Settings())
+        EXPERIMENT.draw(table().clear(), pl.DataFrame(), Settings())

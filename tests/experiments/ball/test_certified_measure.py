@@ -89,7 +89,7 @@ def test_a_network_that_contradicts_a_certificate_is_counted():
 
 def test_budgets_reach_from_where_a_network_serves_all_to_where_none_does():
     for preset in ("quick", "standard", "paper"):
-        for part in EXPERIMENTS["ball-certified"].parts[preset]:
+        for part in EXPERIMENTS["ball-certified"].groups[preset]:
             epsilons = part.parameters["epsilons"]
             assert list(epsilons) == sorted(epsilons)
             assert len(epsilons) >= 3

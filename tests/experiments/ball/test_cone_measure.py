@@ -167,7 +167,7 @@ def test_the_claims_of_figure_1_hold_of_three_seeds():
 
 
 def test_presets_train_beyond_the_ball_and_scale_by_a_million():
-    for parts in EXPERIMENTS["wang2022-fig1"].parts.values():
+    for parts in EXPERIMENTS["wang2022-fig1"].groups.values():
         for part in parts:
             assert min(part.parameters["scales"]) == pytest.approx(1e-3)
             assert max(part.parameters["scales"]) == pytest.approx(1e3)

@@ -10,7 +10,6 @@ import pytest
 
 from gradflip.experiments import EXPERIMENTS, Settings, plan
 from gradflip.report import findings, listings, read_table, write_figures, write_report
-from gradflip.report._ball_figures import ball_figure
 from gradflip.sweep import Cell, CellResult, measure_cell
 from measured_folders import folder_with as run_folder
 
@@ -60,7 +59,7 @@ def page(folder):
 
 
 def figure(folder, name):
-    return ball_figure(EXPERIMENTS[name], read_table(folder), read_table(folder, "observations"), SETTINGS)
+    return EXPERIMENTS[name].draw(read_table(folder), read_table(folder, "observations"), SETTINGS)
 
 
 def test_every_experiment_has_a_figure_in_every_form(drawn):

@@ -398,7 +398,7 @@ def test_a_seed_gives_the_same_rows_again_and_another_seed_others(parameters):
 
 def test_presets_vary_d_m_and_C0_and_name_a_line_for_each_claim():
     experiment = EXPERIMENTS["ball-lemmas"]
-    for preset, parts in experiment.parts.items():
+    for preset, parts in experiment.groups.items():
         networks = [part.parameters for part in parts if part.parameters["part"] == "networks"]
         for over, column in (("dim", "size"), ("width", "width")):
             along = [part for part in networks if over in part["lines"]]

@@ -7,18 +7,30 @@ import pytest
 import torch
 
 from gradflip import LazyBall, TwoLayer, flip, load_data, train
-from gradflip.experiments import LazyExperiment, LazyGrid, Settings, run
-from gradflip.experiments._plan import Plan
-from gradflip.experiments.lazy._cells import lazy_cell
+from gradflip.experiments import Experiment, Plan, Settings, run
+from gradflip.experiments.lazy._cells import LAZY, LAZY_FLIP, lazy_cell, trainings
 from gradflip.experiments.lazy._flip_measure import measure
 from gradflip.sweep import RunFolder
 
-GRID = LazyGrid((5,), (60,), (4, 8), seeds=1, max_epochs=40)
+
+def cell(protocol="text", C0s=(4, 8), max_epochs=40, seed=3, **changes):
+    form = {"normalize": False, "bias": True} | changes
+    (group,) = trainings((5,), (60,), C0s, seeds=1, max_epochs=max_epochs, **form)
+    return lazy_cell(LAZY_FLIP, group, Settings(protocol=protocol), seed)
 
 
-def cell(protocol="text", grid=GRID, **changes):
-    options = {"size": 5, "width": 60, "seed": 3, "normalize": False, "bias": True} | changes
-    return lazy_cell(Settings(protocol=protocol), grid, **options)
+def experiment(name, sizes, widths, C0s):
+    return Experiment(
+        name=name,
+        title="small",
+        question="small?",
+        source="tests",
+        family=LAZY,
+        measure=LAZY_FLIP,
+        figure="gradflip.experiments.lazy._against_dim_figure:against_dim_figure",
+        curve="width",
+        groups={"quick": trainings(sizes, widths, C0s, seeds=2, max_epochs=10, normalize=False, bias=True)},
+    )
 
 
 def measured(which):
@@ -77,7 +89,7 @@ def test_text_stays_inside_the_ball_and_published_leaves_it():
 
 
 def test_a_network_that_never_leaves_says_so():
-    rows, _, _ = measured(cell(grid=LazyGrid((5,), (60,), (1000,), seeds=1, max_epochs=2)))
+    rows, _, _ = measured(cell(C0s=(1000,), max_epochs=2))
     assert rows[0]["stopped_because"] == "max-epochs"
     assert rows[0]["left_at"] is None
     assert rows[0]["epochs"] == 2
@@ -92,22 +104,13 @@ def test_inputs_of_norm_1_without_biases_have_flat_quantities_of_their_own():
 
 
 def test_progress_rises_to_the_end():
-    _, _, shares = measured(cell(grid=LazyGrid((5,), (60,), (1000,), seeds=1, max_epochs=5)))
+    _, _, shares = measured(cell(C0s=(1000,), max_epochs=5))
     assert shares == sorted(shares)
     assert len(shares) == 5
     assert 0 < shares[0] < shares[-1] <= 1
 
 
-SMALL = LazyExperiment(
-    name="small",
-    title="small",
-    question="small?",
-    source="tests",
-    curves="width",
-    normalize=False,
-    bias=True,
-    grids={"quick": LazyGrid((5, 6), (30, 40), (3, 6), seeds=2, max_epochs=10)},
-)
+SMALL = experiment("small", (5, 6), (30, 40), (3, 6))
 
 
 def small_plan():
@@ -134,9 +137,7 @@ def test_a_second_run_of_the_same_takes_everything_over(tmp_path):
 def test_an_experiment_selects_its_own_rows(tmp_path):
     run(small_plan(), tmp_path, workers=1)
     table = pl.read_parquet(tmp_path / "table.parquet")
-    other = LazyExperiment(
-        "narrow", "t", "q?", "s", "width", False, True, {"quick": LazyGrid((5,), (30,), (6,), seeds=2, max_epochs=10)}
-    )
+    other = experiment("narrow", (5,), (30,), (6,))
     chosen = other.select(table, Settings())
     assert chosen.select("size", "width", "C0").unique().rows() == [(5, 30, 6.0)]
     assert len(chosen) == 2
@@ -144,7 +145,7 @@ def test_an_experiment_selects_its_own_rows(tmp_path):
 
 def test_a_cell_that_fails_is_a_status_and_the_others_go_on(tmp_path):
     good = small_plan().cells
-    bad = lazy_cell(Settings(data="digits", classes=(0, 1)), GRID, 5, 60, 0, normalize=False, bias=True)
+    bad = cell(seed=0)
     broken = type(bad)(bad.measure, dict(bad.parameters) | {"lr": -1.0}, 0, label="broken")
     outcome = run(Plan((SMALL,), Settings(), (*good[:2], broken)), tmp_path, workers=1)
     assert [failure.cell.label for failure in outcome.summary.failed] == ["broken"]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from gradflip import TwoLayer, flip
 from gradflip.experiments import EXPERIMENTS, Settings
 from gradflip.experiments._picture import Picture
+from gradflip.experiments.lazy._histograms_figure import histograms_figure
 from gradflip.experiments.lazy._pictures import pictures
-from gradflip.report import draw
 from gradflip.report._gallery import gallery, png
 
 FIG7 = EXPERIMENTS["wang2022-fig7"]
@@ -37,7 +37,7 @@ def observations(seeds=2, images=500, **changes):
 
 
 def test_histograms_count_every_correct_image_and_carry_its_normal_fit():
-    numbers = draw(FIG7, pl.DataFrame(), observations(), Settings()).numbers
+    numbers = histograms_figure(FIG7, pl.DataFrame(), observations(), Settings()).numbers
     assert numbers.group_by("quantity", "seed").agg(pl.sum("images"))["images"].to_list() == [500] * 6
     for (name, seed), part in numbers.group_by("quantity", "seed"):
         assert (part["density"] * (part["high"] - part["low"])).sum() == pytest.approx(1)
@@ -50,14 +50,16 @@ def test_histograms_count_every_correct_image_and_carry_its_normal_fit():
 def test_misclassified_images_and_those_that_never_flip_are_left_out():
     wrong = observations(seeds=1, images=7, label=-1)
     never = observations(seeds=1, images=9).with_columns(pl.lit(None, pl.Float64).alias("step"))
-    numbers = draw(FIG7, pl.DataFrame(), pl.concat([observations(seeds=1), wrong, never]), Settings()).numbers
+    numbers = histograms_figure(
+        FIG7, pl.DataFrame(), pl.concat([observations(seeds=1), wrong, never]), Settings()
+    ).numbers
     assert numbers.filter(quantity="step")["images"].sum() == 500
     with pytest.raises(ValueError, match="no network of wang2022-fig7 has a flip to draw"):
-        draw(FIG7, pl.DataFrame(), pl.concat([wrong, never]), Settings())
+        histograms_figure(FIG7, pl.DataFrame(), pl.concat([wrong, never]), Settings())
 
 
 def test_the_coefficient_of_variation_is_said():
-    figure = draw(FIG7, pl.DataFrame(), observations(images=2000), Settings())
+    figure = histograms_figure(FIG7, pl.DataFrame(), observations(images=2000), Settings())
     data = observations(images=2000).group_by("seed").agg(pl.col("step").std() / pl.col("step").mean())["step"].mean()
     assert figure.panels[2].to_dict(validate=False)["title"]["text"] == f"coefficient of variation {data:.3g}"
     assert "2000 correctly classified test images of one seed (2 in all)" in figure.caption

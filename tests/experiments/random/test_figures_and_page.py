@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from gradflip.experiments import EXPERIMENTS, Settings, plan
-from gradflip.report import draw, findings, listings, read_table, write_figures, write_report
+from gradflip.report import findings, listings, read_table, write_figures, write_report
 from gradflip.sweep import Cell, CellResult, RunFolder, measure_cell
 from gradflip.theory import limits
 from lazy_rows import folder_with as lazy_folder
@@ -51,7 +51,7 @@ def page(folder):
 
 def figure(folder, name):
     table, seen = read_table(folder), read_table(folder, "observations")
-    return draw(EXPERIMENTS[name], table, seen, SETTINGS)
+    return EXPERIMENTS[name].draw(table, seen, SETTINGS)
 
 
 def test_every_experiment_has_a_figure_in_every_form(drawn):

@@ -1,5 +1,6 @@
 """The measures of random networks: rows and observations against the parts and the laws they are made of."""
 
+import dataclasses
 import importlib
 import math
 
@@ -10,8 +11,8 @@ import scipy.stats
 import torch
 
 from gradflip._seeds import generator
-from gradflip.experiments import Ensemble, LazyExperiment, LazyGrid, RandomExperiment, Settings, run
-from gradflip.experiments._plan import Plan, folder_settings
+from gradflip.experiments import EXPERIMENTS, Group, Plan, Settings, plan_of, run
+from gradflip.experiments.lazy._cells import trainings
 from gradflip.experiments.random import _joint_law_measure as joint_law
 from gradflip.experiments.random._draws import blocks, half_normal_distance, quantile, relative_sqrt_d
 from gradflip.gaussian import draw_two_layer
@@ -209,21 +210,17 @@ def test_a_deep_and_narrow_network_does_not_flip():
     assert row["q75"] is None
 
 
-TINY = RandomExperiment(
+TINY = dataclasses.replace(
+    EXPERIMENTS["montanari2022-any-width"],
     name="tiny",
-    title="tiny",
-    question="tiny?",
-    source="tests",
-    kind="any-width",
-    curves="line",
-    ensembles={
-        "quick": tuple(
-            Ensemble(f"m = {m}", WIDTH | {"width": m, "draws": 40, "lines": [["m", "width"]]}) for m in (3, 5)
-        )
+    groups={
+        "quick": tuple(Group(f"m = {m}", WIDTH | {"width": m, "draws": 40, "lines": [["m", "width"]]}) for m in (3, 5))
     },
 )
-LAZY = LazyExperiment(
-    "lazy", "t", "q?", "s", "width", False, True, {"quick": LazyGrid((5,), (30,), (3,), seeds=1, max_epochs=3)}
+LAZY = dataclasses.replace(
+    EXPERIMENTS["wang2022-fig2"],
+    name="lazy",
+    groups={"quick": trainings((5,), (30,), (3,), seeds=1, max_epochs=3, normalize=False, bias=True)},
 )
 
 
@@ -245,4 +242,4 @@ def test_rows_of_both_families_share_a_table_and_are_the_same_with_one_worker_an
     assert own["C0"].null_count() == len(own)
     assert outcomes[0].folder.spec["versions"].keys() == {"gradflip", "lazy-flip", "random-any-width"}
     with pytest.raises(OSError, match="is not of this version"):
-        folder_settings(outcomes[0].folder)  # neither experiment is registered
+        plan_of(outcomes[0].folder)  # neither experiment is registered

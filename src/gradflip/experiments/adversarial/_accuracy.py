@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from gradflip.drawing import counted, share_y
-from gradflip.experiments import Settings
+from gradflip.experiments._settings import Settings
 
 SURVIVING = "share of test images still right"
 OUTSIDE = 1 + 1e-6

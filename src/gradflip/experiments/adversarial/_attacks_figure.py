@@ -19,7 +19,8 @@ from gradflip.drawing import (
     log_x,
     selection,
 )
-from gradflip.experiments import AdversarialExperiment, Settings
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._settings import Settings
 from gradflip.experiments.adversarial._accuracy import (
     accuracy_tooltip,
     averages,
@@ -36,7 +37,7 @@ _COLORS = {"robust_one_step": COLORS[1], "robust_ray": COLORS[2], "robust_pgd": 
 
 
 def attacks_figure(
-    experiment: AdversarialExperiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+    experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
     """A panel per training and ball, a curve per attack.
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from gradflip.data import DATA_SETS
-from gradflip.experiments._family import Family, alike
+from gradflip.experiments._family import Family, group_by
+from gradflip.experiments._group import MAIN, Group
 from gradflip.experiments._settings import Settings
 from gradflip.sweep import Cell, Measure
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ADVERSARIAL_ATTACKS = Measure(
     "adversarial-attacks",
@@ -25,7 +29,7 @@ Run = tuple[float | None, float]
 
 
 @dataclass(frozen=True)
-class Way:
+class Variant:
     """How networks are trained and attacked: what the paper's text and its published scripts do differently.
 
     Source: docs/mathematics/published-protocol.md, "Adversarial protocols".
@@ -43,9 +47,9 @@ class Way:
     scripts: bool = False
 
 
-_TEXT = Way()
-_SCRIPTS = Way(clip=True, projection="epoch", stop="previous", scripts=True)
-WAYS: dict[str, Way] = {
+_TEXT = Variant()
+_SCRIPTS = Variant(clip=True, projection="epoch", stop="previous", scripts=True)
+VARIANTS: dict[str, Variant] = {
     "text": _TEXT,
     "text + clip": replace(_TEXT, clip=True),
     "text + stop rule": replace(_TEXT, stop="previous"),
@@ -59,7 +63,7 @@ WAYS: dict[str, Way] = {
 
 
 @dataclass(frozen=True)
-class Effort:
+class Workload:
     """How much an experiment on adversarial training computes.
 
     Attributes:
@@ -81,35 +85,64 @@ class Effort:
     script_steps: int = 20
 
 
-def adversarial_cell(
-    settings: Settings,
-    effort: Effort,
-    way: str,
+def trainings(
     size: int,
     width: int,
-    seed: int,
     runs: Sequence[Run],
+    workload: Workload,
+    *,
     budgets: Sequence[float] | None = None,
-) -> Cell:
-    """The cell that trains one network at several (epsilon, C0), and attacks what came of each.
+    variants: Sequence[str | None] = (None,),
+    part: str = MAIN,
+) -> tuple[Group, ...]:
+    """Make a group for each variant: networks of one shape, each trained at several (epsilon, C0).
 
     Args:
-        settings: The user's choice.
-        effort: How much.
-        way: A name of `WAYS`.
-        size: Image size.
-        width: Hidden units.
-        seed: Of the weights, the batches and the attack's random starts.
+        size: Images of size x size pixels.
+        width: Hidden units m.
         runs: What is trained.
-        budgets: At which all are attacked; each at the one it was trained against if not given.
+        workload: How much is computed.
+        budgets: The budgets at which all networks are attacked; each at its own if not given.
+        variants: Names of `VARIANTS`; `None` for the protocol that the user chooses.
+        part: The part of the experiment.
+
+    Returns:
+        Groups.
+    """
+    shape = {"size": size, "width": width, "runs": tuple(runs), "budgets": None if budgets is None else tuple(budgets)}
+    return tuple(
+        Group(
+            f"d = {size**2}, m = {width}",
+            {**shape, "variant": variant, **asdict(workload)},
+            seeds=workload.seeds,
+            part=part,
+        )
+        for variant in variants
+    )
+
+
+def adversarial_cell(measure: Measure, group: Group, settings: Settings, seed: int) -> Cell:
+    """Make the cell that trains one network at several (epsilon, C0), and attacks each of the results.
+
+    Args:
+        measure: What computes it.
+        group: As `trainings` makes it.
+        settings: The user's choice.
+        seed: Of the weights, the batches and the attack's random starts.
 
     Returns:
         A cell.
     """
-    chosen = WAYS[way]
-    images = min(effort.images, settings.data_set.train_count)
+    given = group.parameters
+    variant = given["variant"] or settings.protocol
+    size, width, budgets = given["size"], given["width"], given["budgets"]
+    workload = Workload(**{name: given[name] for name in Workload.__dataclass_fields__})
+    chosen = VARIANTS[variant]
+    images = min(workload.images, settings.data_set.train_count)
     steps_an_epoch = -(-images // 32)
-    epochs = effort.script_epochs if chosen.scripts else max(effort.max_epochs, -(-effort.min_steps // steps_an_epoch))
+    epochs = (
+        workload.script_epochs if chosen.scripts else max(workload.max_epochs, -(-workload.min_steps // steps_an_epoch))
+    )
     parameters: dict[str, Any] = {
         "data": settings.data,
         "classes": list(settings.classes),
@@ -118,9 +151,9 @@ def adversarial_cell(
         "width": width,
         "bias": chosen.scripts,
         "output_bias": chosen.scripts,
-        "images": effort.images,
-        "test_images": effort.test_images,
-        "protocol": way,
+        "images": workload.images,
+        "test_images": workload.test_images,
+        "protocol": variant,
         "clip": chosen.clip,
         "attack": "epoch" if chosen.scripts else "batch",
         "projection": chosen.projection,
@@ -128,14 +161,14 @@ def adversarial_cell(
         "lr": 0.01 if chosen.scripts else 0.1,
         "momentum": 0.0 if chosen.scripts else 0.9,
         "schedule": "constant" if chosen.scripts else "cosine",
-        "attack_steps": effort.script_steps if chosen.scripts else 10,
+        "attack_steps": workload.script_steps if chosen.scripts else 10,
         "batch_size": 32,
         "max_epochs": epochs,
-        "runs": [list(run) for run in runs],
+        "runs": [list(run) for run in given["runs"]],
         "budgets": None if budgets is None else list(budgets),
         "device": settings.device,
     }
-    return Cell(ADVERSARIAL_ATTACKS, parameters, seed, cost=_cost(parameters), label=_label(parameters, seed))
+    return Cell(measure, parameters, seed, cost=_cost(parameters), label=_label(parameters, seed))
 
 
 def merged(cells: list[Cell]) -> list[Cell]:
@@ -147,7 +180,7 @@ def merged(cells: list[Cell]) -> list[Cell]:
     Returns:
         Cells in the order of their first appearance.
     """
-    return [_union(group) for group in alike(cells, but=("runs",))]
+    return [_union(group) for group in group_by(cells, but=("runs",))]
 
 
 def _union(group: list[Cell]) -> Cell:
@@ -181,10 +214,56 @@ def _label(parameters: Mapping[str, Any], seed: int) -> str:
     return f"adversarial, {protocol}, d = {dim}, m = {width}, {len(parameters['runs'])} trainings, seed {seed}"
 
 
+def _rows_of(group: Group, settings: Settings) -> pl.Expr:
+    import polars as pl
+
+    given = group.parameters
+    own = [pl.col(name) == given[name] for name in ("size", "width")]
+    own.append(pl.col("train_images") == given["images"])
+    own.append(pl.col("budgets") == ("own" if given["budgets"] is None else "many"))
+    own.append(pl.col("protocol") == (given["variant"] or settings.protocol))
+    trained = [
+        (pl.col("trained_epsilon").is_null() if epsilon is None else pl.col("trained_epsilon") == epsilon)
+        & ((pl.col("C0") / C0 - 1).abs() < 1e-9)
+        for epsilon, C0 in given["runs"]
+    ]
+    return pl.all_horizontal(own) & pl.any_horizontal(trained)
+
+
+def _described(groups: Sequence[Group], _: Mapping[str, str]) -> dict[str, str]:
+    runs = [run for group in groups for run in group.parameters["runs"]]
+    budgets = [
+        epsilon
+        for group in groups
+        for epsilon in group.parameters["budgets"] or [epsilon for epsilon, _ in group.parameters["runs"]]
+        if epsilon is not None
+    ]
+    return {
+        "image sizes": _listed([group.parameters["size"] for group in groups]),
+        "widths m": _listed([group.parameters["width"] for group in groups]),
+        "epsilon": _range(budgets),
+        "C0": _range([C0 for _, C0 in runs]),
+        "trainings": str(len(runs)),
+        "seeds": str(groups[0].seeds),
+        "training images at most": str(groups[0].parameters["images"]),
+    }
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(set(values))))
+
+
+def _range(values: Sequence[float]) -> str:
+    ends = sorted(set(values))
+    return f"{ends[0]:g}" if len(ends) == 1 else f"{ends[0]:g} to {ends[-1]:g}"
+
+
 ADVERSARIAL = Family(
     name="adversarial",
+    networks="adversarially trained networks",
+    subject="a network trained adversarially within its ball",
+    nothing="no network of {name} was trained; see the cells that failed for what happened.",
     settings=tuple(Settings.model_fields),
-    merge=merged,
     columns={
         "protocol": lambda cell: cell.parameters["protocol"],
         "d": lambda cell: DATA_SETS[cell.parameters["data"]].dim(cell.parameters["size"]),
@@ -193,5 +272,10 @@ ADVERSARIAL = Family(
         "seed": lambda cell: cell.seed,
         "epochs at most": lambda cell: cell.parameters["max_epochs"],
     },
+    describe=_described,
+    chapter="gradflip.experiments.adversarial._chapter:CHAPTER",
+    cell=adversarial_cell,
+    merge=merged,
+    rows_of=_rows_of,
 )
 """Networks trained inside a ball against perturbed inputs (Wang et al. 2022, Algorithm 1)."""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from gradflip.drawing import Column, Table, fixed, general, share, yes_no
-from gradflip.experiments import Plan
-from gradflip.experiments._chapter import Chapter
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._family import Chapter
+from gradflip.experiments._settings import Settings
+from gradflip.experiments.adversarial._cells import ADVERSARIAL
 from gradflip.experiments.adversarial._half_lost import AXES, Axes, half_lost
 from gradflip.theory import smallest_covered_dim, width_window
 
 _NETWORK = ["cell", "seed", "training", "C0", "trained_epsilon"]  # a row is one of its budgets
-
-
-def _rows(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(table["measure"] == "adversarial-attacks") if len(table) else table
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
@@ -98,8 +97,8 @@ _COLUMNS = (
 )
 
 
-def _listings(_: Plan, table: pl.DataFrame) -> list[Table]:
-    rows = _rows(table)
+def _tables(_: Sequence[Experiment], __: Settings, table: pl.DataFrame) -> list[Table]:
+    rows = ADVERSARIAL.rows(table)
     if not len(rows):
         return []
     note = (
@@ -113,12 +112,4 @@ def _listings(_: Plan, table: pl.DataFrame) -> list[Table]:
     return [Table("Every network trained adversarially", note, _COLUMNS, rows.sort(order).to_dicts(), held=())]
 
 
-ADVERSARIAL_CHAPTER = Chapter(
-    subject="a network trained adversarially within its ball",
-    template="adversarial.html.j2",
-    choices={},
-    rows=_rows,
-    summary=_summary,
-    theory=_theory,
-    listings=_listings,
-)
+CHAPTER = Chapter(summary=_summary, theory=_theory, tables=_tables)

@@ -23,8 +23,10 @@ from gradflip.drawing import (
     selection,
     ticks,
 )
-from gradflip.experiments import AdversarialExperiment, Settings
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._group import COMPARED, MAIN
 from gradflip.experiments._lattice import edges
+from gradflip.experiments._settings import Settings
 from gradflip.experiments.adversarial._accuracy import (
     SURVIVING,
     accuracy_tooltip,
@@ -38,23 +40,44 @@ from gradflip.experiments.adversarial._half_lost import AXES, Axes, Contour, hal
 from gradflip.experiments.adversarial._protocols_figure import protocol_caption, protocol_numbers, protocol_panels
 
 
-def heat_maps_figure(
-    experiment: AdversarialExperiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+def dim_budget_figure(
+    experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
-    """A heat map per attack, the curves of one of them, and the slice on which protocols are compared.
+    """Heat maps of robust accuracy over dimension and budget, and the slice on which protocols are compared.
 
     Args:
         experiment: The experiment.
-        rows: Its rows: those over its axes, at least one, and those of the slice if protocols are compared.
+        rows: Its rows, at least one; `part` tells those of the slice apart.
         observations: Not drawn.
         settings: The settings of the run.
 
     Returns:
         A figure.
     """
-    axes = AXES[experiment.drawn]
-    slices = protocol_numbers(experiment.compared(rows, settings))
-    rows = experiment.select(rows, settings)
+    return _heat_maps(experiment, rows, settings, AXES["dim-budget"])
+
+
+def width_radius_figure(
+    experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+) -> Figure:
+    """Heat maps of robust accuracy over width and radius.
+
+    Args:
+        experiment: The experiment.
+        rows: Its rows, at least one.
+        observations: Not drawn.
+        settings: The settings of the run.
+
+    Returns:
+        A figure.
+    """
+    return _heat_maps(experiment, rows, settings, AXES["width-radius"])
+
+
+def _heat_maps(experiment: Experiment, rows: pl.DataFrame, settings: Settings, axes: Axes) -> Figure:
+    """A heat map per attack, the curves of one of them, and the slice if protocols are compared."""
+    slices = protocol_numbers(rows.filter(part=COMPARED) if "part" in rows.columns else rows.clear())
+    rows = rows.filter(part=MAIN).drop("part") if "part" in rows.columns else rows
     cells = pl.concat([averages(rows, _by(axes), attack) for attack in ATTACK_NAMES])
     planned = _planned(experiment, axes, settings)
     cells = _with_edges(cells.with_columns(pl.lit("cell").alias("what")), planned, axes)
@@ -77,13 +100,16 @@ def _by(axes: Axes) -> list[str]:
     return [axes.over, axes.along, *(["C0"] if axes.along == "radius" else [])]
 
 
-def _planned(experiment: AdversarialExperiment, axes: Axes, settings: Settings) -> dict[float, list[float]]:
+def _planned(experiment: Experiment, axes: Axes, settings: Settings) -> dict[float, list[float]]:
     """The cells of the preset: places of the vertical axis by places of the horizontal one."""
     places: dict[float, set[float]] = {}
-    for t in experiment.grids[settings.preset].trainings:
-        x = settings.data_set.dim(t.size) if axes.over == "dim" else t.width
-        for epsilon, C0 in t.runs:
-            y = epsilon if axes.along == "epsilon" else C0 / math.sqrt(t.width)
+    for group in experiment.groups[settings.preset]:
+        if group.part != MAIN:
+            continue
+        size, width, runs = (group.parameters[name] for name in ("size", "width", "runs"))
+        x = settings.data_set.dim(size) if axes.over == "dim" else width
+        for epsilon, C0 in runs:
+            y = epsilon if axes.along == "epsilon" else C0 / math.sqrt(width)
             if y is not None:
                 places.setdefault(float(x), set()).add(y)
     return {x: sorted(places[x]) for x in sorted(places)}

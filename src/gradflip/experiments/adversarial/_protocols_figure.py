@@ -18,8 +18,8 @@ from gradflip.drawing import (
     log_x,
     selection,
 )
-from gradflip.experiments import WAYS
 from gradflip.experiments.adversarial._accuracy import OUTSIDE, accuracy_tooltip, averages, shares
+from gradflip.experiments.adversarial._cells import VARIANTS
 
 _PROTOCOLS = ("text", "published")
 _COLORS = (THEORY, *COLORS[:3])  # a protocol as it is, then without pixel box, stop rule, projection of its own
@@ -60,7 +60,7 @@ def protocol_panels(numbers: pl.DataFrame) -> list[Chart]:
 
 
 def _panel(numbers: pl.DataFrame, protocol: str, domain: list[float]) -> Chart:
-    names = [name for name in WAYS if name.startswith(protocol)]
+    names = [name for name in VARIANTS if name.startswith(protocol)]
     apart = pl.col("protocol").replace_strict({name: _APART ** (k - 1.5) for k, name in enumerate(names)})
     drawn = numbers.with_columns(pl.col("protocol").alias("curve"), (pl.col("epsilon") * apart).alias("place"))
     color = colored(names, "", columns=2, colors=_COLORS)

@@ -1,84 +1,35 @@
-"""The cells of what is true of every network in the lazy ball: a measurement each, with all that it depends on."""
+"""The family of the lazy ball: what is true of every network in it, however trained."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradflip.experiments._family import Family
-from gradflip.experiments._settings import Settings
-from gradflip.sweep import Cell, Measure
+from gradflip.experiments._group import Group
 
 
-def ball_measure(kind: str, *, version: int = 1) -> Measure:
-    """The measure of an experiment on the ball; all three there are were hashed by their module in 0.1.
-
-    Args:
-        kind: Of the experiment; its measure is in `_<kind>_measure.py`.
-        version: Of the numbers.
-
-    Returns:
-        The measure `ball-<kind>`.
-    """
-    module = kind.replace("-", "_")
-    reference = f"gradflip.experiments.ball._{module}_measure:measure"
-    renamed = (("ball_kind", None), ("deviation", "scaled_deviation"))
-    return Measure(
-        f"ball-{kind}", version, reference, hashed_as=f"gradflip.experiments._ball_{module}:measure", renamed=renamed
-    )
+def _described(groups: Sequence[Group], shown: Mapping[str, str]) -> dict[str, str]:
+    """How many measurements, the values that each parameter takes, and the largest number of seeds."""
+    values = {title: _listed([group.parameters.get(name) for group in groups]) for name, title in shown.items()}
+    seeds = [group.seeds for group in groups]
+    return {"measurements": str(sum(seeds))} | values | {"seeds": str(max(seeds))}
 
 
-@dataclass(frozen=True)
-class Part:
-    """Something measured of the ball, for several initialisations.
-
-    Attributes:
-        label: What a reader calls it.
-        parameters: What the measure needs besides the data: JSON values.
-        seeds: How many initialisations, if the user does not say.
-        data: Whether images enter.
-        seconds: What one of them takes, roughly, on one core; for the order and the time left only.
-    """
-
-    label: str
-    parameters: Mapping[str, Any]
-    seeds: int = 1
-    data: bool = False
-    seconds: float = 1.0
-
-
-def ball_cells(kind: str, parts: tuple[Part, ...], settings: Settings) -> list[Cell]:
-    """The cells of some parts: one a seed.
-
-    Args:
-        kind: Of the experiment; its measure is in `_<kind>_measure.py`.
-        parts: What a preset measures.
-        settings: Gives the first seed, how many, and the data.
-
-    Returns:
-        Cells.
-    """
-    measure = ball_measure(kind)
-    images = {"data": settings.data, "classes": list(settings.classes)}
-    return [
-        Cell(
-            measure, dict(part.parameters) | (images if part.data else {}), seed, cost=part.seconds,
-            label=f"{part.label}, seed {seed}",
-        )
-        for part in parts
-        for seed in range(settings.seed, settings.seed + (settings.seeds or part.seeds))
-    ]  # fmt: skip
-
-
-def _each_once(cells: list[Cell]) -> list[Cell]:
-    return list(dict.fromkeys(cells))
+def _listed(values: list[Any]) -> str:
+    """The values of a parameter, each once and in order."""
+    flat = [entry for value in values for entry in (value if isinstance(value, list | tuple) else [value])]
+    return ", ".join(f"{entry:,}" for entry in sorted({entry for entry in flat if entry is not None}))
 
 
 BALL = Family(
     name="ball",
+    networks="networks of lazy balls",
+    subject="any network of a lazy ball",
+    nothing="nothing of {name} was measured; see the cells that failed for what happened.",
     settings=("preset", "data", "classes", "seeds", "seed"),
-    merge=_each_once,
     columns={"of the lazy ball": lambda cell: cell.label},
+    describe=_described,
+    chapter="gradflip.experiments.ball._chapter:CHAPTER",
 )
 """What is true of every network within C0 / sqrt m of its initialisation (Wang et al. 2022, Sections 3 and 4)."""

@@ -25,8 +25,9 @@ from gradflip.drawing import (
     selection,
     share_y,
 )
-from gradflip.experiments import Experiment, Settings
+from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._lattice import edges
+from gradflip.experiments._settings import Settings
 
 LEVELS = (0.5, 0.75)
 _EDGES = {"certified_accuracy": "no network does better (proved)", "attainable_accuracy": "the best network found"}

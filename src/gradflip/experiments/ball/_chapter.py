@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from gradflip.drawing import Column, Table, general, share, size, tiny
-from gradflip.experiments import CHOSEN, FIXED, INDEPENDENT, BallExperiment, Plan
-from gradflip.experiments._chapter import Chapter
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._family import Chapter
+from gradflip.experiments._settings import Settings
+from gradflip.experiments.ball._claims import CHOSEN, FIXED, INDEPENDENT
 from gradflip.theory import smallest_covered_dim, width_window
-
-
-def _rows(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(table["measure"].str.starts_with("ball-")) if len(table) else table
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
@@ -173,39 +172,29 @@ _LEMMAS = (
 )  # fmt: skip
 
 
-def _listings(plan: Plan, table: pl.DataFrame) -> list[Table]:
-    found = []
-    for experiment in plan.experiments:
-        if not isinstance(experiment, BallExperiment) or not len(table):
-            continue
-        rows = experiment.select(table, plan.settings)
-        if experiment.kind == "lemmas":
+def _tables(experiments: Sequence[Experiment], settings: Settings, table: pl.DataFrame) -> list[Table]:
+    tables: list[Table] = []
+    for experiment in experiments:
+        rows = experiment.select(table, settings)
+        if experiment.measure.name == "ball-lemmas":
             for parts, title, columns, note in _LEMMAS:
                 own = rows.filter(pl.col("part").is_in(list(parts))) if len(rows) else rows
-                found += _listing(title, note, columns, own)
-        if experiment.kind == "cone":
+                tables += _table(title, note, columns, own)
+        if experiment.measure.name == "ball-cone":
             note = (
                 r"A row per iterate $W$ and scale $c$. Deviation is $\sqrt{m} \max_j |c w_j - w_{j,0}|$, the distance "
                 "of the ray its minimum over c. The last columns: the largest relative difference from the same of W "
                 "at any test image."
             )
-            found += _listing("Every iterate and its multiples", note, _CONE, rows)
-    return found
+            tables += _table("Every iterate and its multiples", note, _CONE, rows)
+    return tables
 
 
-def _listing(title: str, note: str, columns: tuple[Column, ...], rows: pl.DataFrame) -> list[Table]:
+def _table(title: str, note: str, columns: tuple[Column, ...], rows: pl.DataFrame) -> list[Table]:
     """Its rows, each once: rows of the table are repeated for each line that they lie on."""
     names = [column.name for column in columns if column.name in rows.columns]
     own = rows.select(names).unique(maintain_order=True).to_dicts() if len(rows) else []
     return [Table(title, note, columns, own, held=())] if own else []
 
 
-BALL_CHAPTER = Chapter(
-    subject="any network of a lazy ball",
-    template="ball.html.j2",
-    choices={},
-    rows=_rows,
-    summary=_summary,
-    theory=_theory,
-    listings=_listings,
-)
+CHAPTER = Chapter(summary=_summary, theory=_theory, tables=_tables)

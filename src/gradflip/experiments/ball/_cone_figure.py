@@ -23,7 +23,9 @@ from gradflip.drawing import (
     selection,
     ticks,
 )
-from gradflip.experiments import IN_BALL, IN_CONE, OUTSIDE, Experiment, Settings
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._settings import Settings
+from gradflip.experiments.ball._claims import IN_BALL, IN_CONE, OUTSIDE
 
 _WHERE = {IN_BALL: COLORS[0], IN_CONE: COLORS[2], OUTSIDE: COLORS[1]}
 _QUANTITIES = {"gradient_norm": "|g|", "step": "s*", "perturbation": "s*|g|"}

@@ -25,7 +25,8 @@ from gradflip.drawing import (
     power_x,
     selection,
 )
-from gradflip.experiments import Experiment, Settings
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._settings import Settings
 
 _AXES = {"dim": "input dimension d", "width": "width m"}
 

@@ -1,15 +1,17 @@
 """Beyond Wang et al. (2022): what no network of the ball can do, proved, beside the best network found."""
 
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._group import Group
 from gradflip.experiments._lattice import lattice
-from gradflip.experiments.ball._cells import Part
+from gradflip.experiments.ball._cells import BALL
 from gradflip.experiments.ball._claims import BRACKET
-from gradflip.experiments.ball._experiment import BallExperiment
+from gradflip.sweep import Measure
 
 
 def _parts(
     sizes: tuple[int, ...], width: int, C0s: tuple[float, ...], step: float, images: int, points: int, epochs: int,
     seeds: int,
-) -> tuple[Part, ...]:  # fmt: skip
+) -> tuple[Group, ...]:  # fmt: skip
     """Budgets around those at which single points are certified, sqrt(2) (C0 / 2 + 0.7) / sqrt d."""
     parts = []
     for size in sizes:
@@ -24,8 +26,8 @@ def _parts(
 def _part(
     name: str, size: int, width: int, C0: float, epsilons: tuple[float, ...], images: int, points: int, epochs: int,
     seeds: int,
-) -> Part:  # fmt: skip
-    return Part(
+) -> Group:  # fmt: skip
+    return Group(
         f"certificates: {name}",
         {
             "line": name, "size": size, "width": width, "C0": C0, "epsilons": epsilons, "images": images,
@@ -37,16 +39,25 @@ def _part(
     )  # fmt: skip
 
 
-BALL_CERTIFIED = BallExperiment(
+BALL_CERTIFIED = Experiment(
     name="ball-certified",
     title="What no network of the ball can do, beside the best one found",
     question="At which budget is it certain, before any training, that every network within C0 / sqrt m of this "
     "initialisation fails, and how far from there is the best network that training found?",
     source="Corollary 3.2 and Figure 4 of Wang, Ullah, Mianjy & Arora (2022), with numbers in place of constants",
     claims=BRACKET,
-    kind="certified",
+    family=BALL,
+    measure=Measure(
+        "ball-certified",
+        version=1,
+        reference="gradflip.experiments.ball._certified_measure:measure",
+        hashed_as="gradflip.experiments._ball_certified:measure",
+        renamed=(("ball_kind", None), ("deviation", "scaled_deviation")),
+    ),
+    figure="gradflip.experiments.ball._certified_figure:certified_figure",
+    curve="line",
     shown={"size": "image sizes", "width": "widths m", "C0": "C0", "epsilons": "epsilon", "test_images": "points"},
-    parts={
+    groups={
         "quick": _parts((10,), 1000, (1.0, 5.0, 10.0), 2**0.5, 300, 60, 20, 2),
         "standard": _parts((5, 10, 20, 28), 1000, (1.0, 2.0, 5.0, 10.0, 20.0), 2**0.5, 1000, 200, 8, 3)
         + (_part("d = 784, C0 = 10, m = 10000", 28, 10_000, 10.0, (0.1, 0.2, 0.3), 1000, 300, 5, 1),),

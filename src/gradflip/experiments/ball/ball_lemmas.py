@@ -1,8 +1,10 @@
 """Lemmas 4.1 to 4.4 of Wang et al. (2022), of every network in the ball."""
 
-from gradflip.experiments.ball._cells import Part
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._group import Group
+from gradflip.experiments.ball._cells import BALL
 from gradflip.experiments.ball._claims import LEMMAS
-from gradflip.experiments.ball._experiment import BallExperiment
+from gradflip.sweep import Measure
 
 CONSTANT = 2.0  # perturbations of length 2 / sqrt d: about what flips a network
 GAMMAS = (0.01, 0.1, 0.5, 0.9)
@@ -10,7 +12,7 @@ GAMMAS = (0.01, 0.1, 0.5, 0.9)
 
 def _networks(
     sizes: tuple[int, ...], widths: tuple[int, ...], C0s: tuple[float, ...], points: int, seeds: int
-) -> tuple[Part, ...]:
+) -> tuple[Group, ...]:
     """Networks along both axes, which meet at the middle size and the second width; there C0 is an axis too."""
     size0, width0 = sizes[len(sizes) // 2], widths[1]
     lines: dict[tuple[int, int], list[str]] = {}
@@ -20,7 +22,7 @@ def _networks(
         lines.setdefault((size0, width), []).append("width")
     lines[size0, width0].append("C0")
     return tuple(
-        Part(
+        Group(
             f"networks: d = {size**2}, m = {width}",
             {
                 "part": "networks", "size": size, "width": width, "C0s": C0s, "points": points, "lines": own,
@@ -34,9 +36,9 @@ def _networks(
     )  # fmt: skip
 
 
-def _fixed(widths: tuple[int, ...], C0s: tuple[float, ...], draws: int) -> tuple[Part, ...]:
+def _fixed(widths: tuple[int, ...], C0s: tuple[float, ...], draws: int) -> tuple[Group, ...]:
     return tuple(
-        Part(
+        Group(
             f"neurons at x: m = {width}",
             {"part": "fixed", "width": width, "C0s": C0s, "gammas": GAMMAS, "draws": draws},
             seconds=0.2 + 4e-8 * width * draws,
@@ -45,9 +47,9 @@ def _fixed(widths: tuple[int, ...], C0s: tuple[float, ...], draws: int) -> tuple
     )
 
 
-def _moved(shapes: tuple[tuple[int, int], ...], draws: int) -> tuple[Part, ...]:
+def _moved(shapes: tuple[tuple[int, int], ...], draws: int) -> tuple[Group, ...]:
     return tuple(
-        Part(
+        Group(
             f"neurons at x + δ: d = {dim}, m = {width}",
             {
                 "part": "moved", "dim": dim, "width": width, "C0": 1, "gammas": (0.1,), "constants": (1, 2, 4),
@@ -59,14 +61,23 @@ def _moved(shapes: tuple[tuple[int, int], ...], draws: int) -> tuple[Part, ...]:
     )  # fmt: skip
 
 
-BALL_LEMMAS = BallExperiment(
+BALL_LEMMAS = Experiment(
     name="ball-lemmas",
     title="The steps of the proof, of every network in the lazy ball",
     question="How large can |f|, how small |∇f| get over the lazy ball, how many neurons can change sign, and how much "
     "can the gradient change nearby, against the lemmas that Theorem 3.1 is made of?",
     source="Wang, Ullah, Mianjy & Arora (2022), Lemmas 4.1 to 4.4 and B.4 to B.9",
     claims=LEMMAS,
-    kind="lemmas",
+    family=BALL,
+    measure=Measure(
+        "ball-lemmas",
+        version=1,
+        reference="gradflip.experiments.ball._lemmas_measure:measure",
+        hashed_as="gradflip.experiments._ball_lemmas:measure",
+        renamed=(("ball_kind", None), ("deviation", "scaled_deviation")),
+    ),
+    figure="gradflip.experiments.ball._lemmas_figure:lemmas_figure",
+    curve="line",
     shown={
         "size": "image sizes",
         "width": "widths m",
@@ -75,7 +86,7 @@ BALL_LEMMAS = BallExperiment(
         "points": "inputs",
         "draws": "draws",
     },
-    parts={
+    groups={
         "quick": _networks((8, 12, 16, 22, 28), (250, 1000, 4000), (1, 3, 10), 16, 3)
         + _fixed((100, 1000, 10_000), (1, 3, 10), 10_000)
         + _moved(((400, 250), (400, 1000), (400, 4000)), 100),

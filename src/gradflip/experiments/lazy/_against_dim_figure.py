@@ -25,7 +25,8 @@ from gradflip.drawing import (
     selection,
     spanned,
 )
-from gradflip.experiments import LazyExperiment, Settings
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._settings import Settings
 
 _ROOM = 1.15  # the axis reaches beyond the dimensions by this factor
 
@@ -66,7 +67,7 @@ PANELS = (
 
 
 def against_dim_figure(
-    experiment: LazyExperiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+    experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
     """The three panels of the paper: step, gradient norm, relative perturbation.
 
@@ -85,13 +86,14 @@ def against_dim_figure(
     """
     if not len(rows) or not rows["step"].count():
         raise ValueError(f"no network of {experiment.name} has a flip to draw; see the table for what happened.")
-    curve = experiment.curves
+    curve = experiment.curve
+    (normalize,), (bias,) = experiment.values("normalize", settings), experiment.values("bias", settings)
     numbers = pl.concat([_averages(rows, curve, panel) for panel in PANELS])
     norms = dict(rows.group_by("dim").agg(pl.col("input_norm").mean()).iter_rows())
     charts, laws = [], []
     for panel in PANELS:
         drawn = numbers.filter(quantity=panel.column)
-        law = _law(drawn, panel, norms, float(experiment.bias), varying=not experiment.normalize)
+        law = _law(drawn, panel, norms, float(bias), varying=not normalize)
         charts.append(_panel(drawn, curve, panel, law))
         laws.append(law)
     caption = _caption(experiment, rows, settings, laws)
@@ -198,18 +200,19 @@ def _tooltip(name: str) -> list[alt.Tooltip]:
     ]
 
 
-def _caption(experiment: LazyExperiment, rows: pl.DataFrame, settings: Settings, laws: list[_Law]) -> str:
+def _caption(experiment: Experiment, rows: pl.DataFrame, settings: Settings, laws: list[_Law]) -> str:
     """What varies, how many seeds and images, which interval, what the theory curves are."""
-    grid = experiment.grid(settings)
+    widths, C0s = experiment.values("width", settings), experiment.values("C0", settings)
+    (normalize,), (bias,) = experiment.values("normalize", settings), experiment.values("bias", settings)
     seeds = rows["seed"].n_unique()
     images = spanned(rows["correct"].to_list())
     what = (
-        f"Width m = {', '.join(map(str, grid.widths))} at C0 = {grid.C0s[0]}"
-        if experiment.curves == "width"
-        else f"C0 = {', '.join(map(str, grid.C0s))} at width m = {grid.widths[0]}"
+        f"Width m = {', '.join(map(str, widths))} at C0 = {C0s[0]}"
+        if experiment.curve == "width"
+        else f"C0 = {', '.join(map(str, C0s))} at width m = {widths[0]}"
     )
-    inputs = "inputs of norm 1" if experiment.normalize else "pixels as they are"
-    biases = "hidden biases" if experiment.bias else "no biases"
+    inputs = "inputs of norm 1" if normalize else "pixels as they are"
+    biases = "hidden biases" if bias else "no biases"
     theory = "Dashed: the law of the theorem for inputs of norm 1; "
     if any(len(law.at_norms) for law in laws):
         theory += "dotted: the same law at the measured norms of the inputs; "

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from gradflip.drawing import Column, Table, fixed, general, share
-from gradflip.experiments import Plan
-from gradflip.experiments._chapter import Chapter
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._family import Chapter
+from gradflip.experiments._settings import Settings
+from gradflip.experiments.lazy._cells import LAZY
 from gradflip.theory import smallest_covered_dim, width_window
-
-
-def _rows(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(table["measure"] == "lazy-flip") if len(table) else table
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
@@ -61,8 +60,8 @@ _COLUMNS = (
 )
 
 
-def _listings(_: Plan, table: pl.DataFrame) -> list[Table]:
-    rows = _rows(table)
+def _tables(_: Sequence[Experiment], __: Settings, table: pl.DataFrame) -> list[Table]:
+    rows = LAZY.rows(table)
     if not len(rows):
         return []
     note = (
@@ -74,12 +73,4 @@ def _listings(_: Plan, table: pl.DataFrame) -> list[Table]:
     return [Table("Every network", note, _COLUMNS, ordered, held=("width", "C0"))]
 
 
-LAZY_CHAPTER = Chapter(
-    subject="a lazily trained network",
-    template="lazy.html.j2",
-    choices={"width": "width m", "C0": "C0"},
-    rows=_rows,
-    summary=_summary,
-    theory=_theory,
-    listings=_listings,
-)
+CHAPTER = Chapter(summary=_summary, theory=_theory, tables=_tables)

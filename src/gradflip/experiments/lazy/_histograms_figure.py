@@ -9,14 +9,15 @@ import numpy as np
 import polars as pl
 
 from gradflip.drawing import COLORS, PANEL, Chart, Figure, extent, linear_y, spanned
-from gradflip.experiments import LazyExperiment, Settings
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._settings import Settings
 from gradflip.experiments.lazy._against_dim_figure import PANELS
 
 _BINS = 36
 
 
 def histograms_figure(
-    experiment: LazyExperiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
+    experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
     """Histograms over the correctly classified test images, one colour per seed, each with its normal fit.
 
@@ -45,9 +46,9 @@ def histograms_figure(
         numbers.append(bins)
     seeds = images["seed"].n_unique()
     count = spanned(images.group_by("seed").len()["len"].to_list())
-    grid = experiment.grid(settings)
+    size, width, C0 = (experiment.values(name, settings)[0] for name in ("size", "width", "C0"))
     caption = (
-        f"d = {grid.sizes[0] ** 2}, m = {grid.widths[0]}, C0 = {grid.C0s[0]}; {settings.data} {settings.classes[0]} "
+        f"d = {settings.data_set.dim(size)}, m = {width}, C0 = {C0}; {settings.data} {settings.classes[0]} "
         f"against {settings.classes[1]}, protocol “{settings.protocol}”. Each histogram: the {count} correctly "
         f"classified test images of one seed ({seeds} in all); lines: normal densities of the same mean and variance. "
         "The coefficient of variation is the mean over seeds."

@@ -26,7 +26,8 @@ from gradflip.drawing import (
     power_x,
     selection,
 )
-from gradflip.experiments import Experiment, Settings
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._settings import Settings
 from gradflip.theory import limits
 
 LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}

@@ -1,83 +1,49 @@
-"""The cells of networks at random initialisation: an ensemble each, described by everything its numbers depend on."""
+"""The family of networks at random initialisation: a cell is an ensemble of networks of one form."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradflip.experiments._family import Family
-from gradflip.experiments._settings import Settings
-from gradflip.sweep import Cell, Measure
+from gradflip.experiments._group import Group
 
 
-def random_measure(kind: str, *, version: int = 1) -> Measure:
-    """The measure of an experiment on random networks; all four there are were hashed by their module in 0.1.
-
-    Args:
-        kind: Of the experiment; its measure is in `_<kind>_measure.py`.
-        version: Of the numbers.
-
-    Returns:
-        The measure `random-<kind>`.
-    """
-    module = kind.replace("-", "_")
-    reference = f"gradflip.experiments.random._{module}_measure:measure"
-    return Measure(
-        f"random-{kind}",
-        version,
-        reference,
-        hashed_as=f"gradflip.experiments._random_{module}:measure",
-        renamed=(("kind", None),),
-    )
+def _described(groups: Sequence[Group], _: Mapping[str, str]) -> dict[str, str]:
+    """How many ensembles, and the values that each parameter takes."""
+    names = dict.fromkeys(name for group in groups for name in group.parameters)
+    values = {name: [_tuple(group.parameters.get(name)) for group in groups] for name in names}
+    return {"ensembles": str(len(groups))} | {name: _listed(own) for name, own in values.items()}
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """Networks of one form, drawn anew each time.
-
-    Attributes:
-        label: What a reader calls them.
-        parameters: What the measure needs to draw and ask them: JSON values.
-        seconds: What they take, roughly, on one core; for the order and the time left only.
-    """
-
-    label: str
-    parameters: Mapping[str, Any]
-    seconds: float = 1.0
-
-
-def random_cells(kind: str, ensembles: tuple[Ensemble, ...], settings: Settings) -> list[Cell]:
-    """The cells of some ensembles: one a seed.
-
-    Args:
-        kind: Of the experiment; its measure is in `_<kind>_measure.py`.
-        ensembles: What a preset draws.
-        settings: Gives the first seed and how many; one if not said.
-
-    Returns:
-        Cells.
-    """
-    measure = random_measure(kind)
-    return [
-        Cell(measure, ensemble.parameters, seed, cost=ensemble.seconds, label=_label(ensemble, seed))
-        for ensemble in ensembles
-        for seed in range(settings.seed, settings.seed + (settings.seeds or 1))
-    ]
+def _listed(values: list[Any]) -> str:
+    """The values of a parameter, each once; where there are many, where they begin and end."""
+    present = list(dict.fromkeys(value for value in values if value is not None))
+    if len(present) == 1 and isinstance(present[0], tuple):
+        present = list(present[0])
+    if any(isinstance(value, tuple) for value in present):
+        lengths, entries = sorted({len(value) for value in present}), [entry for value in present for entry in value]
+        if all(isinstance(entry, int | float) for entry in entries):
+            return f"{len(present)} lists of {lengths[0]} to {lengths[-1]}, from {min(entries)} to {max(entries):,}"
+        return ", ".join(dict.fromkeys(str(entry[0]) for entry in entries))
+    if len(present) > 12 and all(isinstance(value, int | float) for value in present):
+        return f"{min(present)} to {max(present):,} ({len(present)} values)"
+    return ", ".join(map(str, present))
 
 
-def _label(ensemble: Ensemble, seed: int) -> str:
-    return f"{ensemble.label}, seed {seed}"
-
-
-def _each_once(cells: list[Cell]) -> list[Cell]:
-    return list(dict.fromkeys(cells))
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 RANDOM = Family(
     name="random",
+    networks="random networks",
+    subject="a random network",
+    nothing="no ensemble of {name} was drawn; see the cells that failed for what happened.",
     settings=("preset", "seeds", "seed"),
-    merge=_each_once,
     columns={"random networks": lambda cell: cell.label},
+    describe=_described,
+    chapter="gradflip.experiments.random._chapter:CHAPTER",
+    choices={"activation": "activation"},
 )
 """Networks at random initialisation (Montanari & Wu 2022): no data, no training."""

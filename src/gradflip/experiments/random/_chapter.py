@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from gradflip.drawing import Column, Table, number_or_infinity, share, size
-from gradflip.experiments import GROWING, Plan, RandomExperiment
-from gradflip.experiments._chapter import Chapter
-
-
-def _rows(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(table["measure"].str.starts_with("random-")) if len(table) else table
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._family import Chapter
+from gradflip.experiments._settings import Settings
+from gradflip.experiments.random._shapes import GROWING
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
@@ -147,24 +146,15 @@ _COLUMNS = {
 }
 
 
-def _listings(plan: Plan, table: pl.DataFrame) -> list[Table]:
-    found = []
-    for experiment in plan.experiments:
-        if isinstance(experiment, RandomExperiment) and len(table):
-            rows = experiment.select(table, plan.settings).to_dicts()
-            if rows:
-                columns, note = _COLUMNS[experiment.kind], _NOTES[experiment.kind]
-                title = f"Every ensemble of {experiment.name}"
-                found.append(Table(title, note, columns, rows, held=("activation",)))
-    return found
+def _tables(experiments: Sequence[Experiment], settings: Settings, table: pl.DataFrame) -> list[Table]:
+    tables = []
+    for experiment in experiments:
+        rows = experiment.select(table, settings).to_dicts()
+        if rows:
+            name = experiment.measure.name.removeprefix("random-")
+            title = f"Every ensemble of {experiment.name}"
+            tables.append(Table(title, _NOTES[name], _COLUMNS[name], rows, held=("activation",)))
+    return tables
 
 
-RANDOM_CHAPTER = Chapter(
-    subject="a random network",
-    template="random.html.j2",
-    choices={"activation": "activation"},
-    rows=_rows,
-    summary=_summary,
-    theory=_theory,
-    listings=_listings,
-)
+CHAPTER = Chapter(summary=_summary, theory=_theory, tables=_tables)

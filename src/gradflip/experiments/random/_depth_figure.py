@@ -24,7 +24,9 @@ from gradflip.drawing import (
     selection,
     with_shares,
 )
-from gradflip.experiments import PAPERS, SHAPES, Experiment, Settings, covered
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._settings import Settings
+from gradflip.experiments.random._shapes import PAPERS, SHAPES, covered
 
 _TOP = 30.0  # ratios above, infinite ones too, are drawn here
 _BOTTOM = 0.1

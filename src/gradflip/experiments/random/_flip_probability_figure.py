@@ -23,7 +23,8 @@ from gradflip.drawing import (
     selection,
     with_shares,
 )
-from gradflip.experiments import Experiment, Settings
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._settings import Settings
 from gradflip.theory import limits
 
 _LIMIT_POINTS = 60

@@ -8,7 +8,8 @@ import altair as alt
 import polars as pl
 
 from gradflip.drawing import COLORS, DASHED, Chart, Figure, extent, heading, listed
-from gradflip.experiments import Experiment, Settings
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._settings import Settings
 
 
 def joint_law_figure(

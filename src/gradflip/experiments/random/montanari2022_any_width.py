@@ -1,8 +1,10 @@
 """No restriction on the width: the law of the flipping perturbation over m at fixed d, and over d at fixed m."""
 
 from gradflip.claims import Above, Claim, Distance, Fall, Reported
-from gradflip.experiments.random._cells import Ensemble
-from gradflip.experiments.random._experiment import RandomExperiment
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._group import Group
+from gradflip.experiments.random._cells import RANDOM
+from gradflip.sweep import Measure
 
 DIMS = (400, 10**6)  # along the widths
 WIDTHS = (10, 1000)  # along the dimensions
@@ -15,7 +17,7 @@ def _decades(first: int, last: int, steps: tuple[int, ...]) -> tuple[int, ...]:
 
 def _ensembles(
     largest_width: int, largest_dim: int, steps: tuple[int, ...], most: int, fewest: int
-) -> tuple[Ensemble, ...]:
+) -> tuple[Group, ...]:
     """Networks along both axes; the number of draws falls beyond width 10^4: a draw costs its width."""
 
     def draws(width: int) -> int:
@@ -29,10 +31,10 @@ def _ensembles(
         for dim in _decades(0, largest_dim, steps)[1:]:  # d = 1 has no direction but x
             lines.setdefault((dim, width), []).append((f"over d, m = {_power(width)}", "dim"))
     return tuple(
-        Ensemble(
+        Group(
             f"any width: relu, d = {_power(dim)}, m = {_power(width)}",
             {"activation": "relu", "dim": dim, "width": width, "draws": draws(width), "lines": own},
-            (5e-4 + 8e-8 * width) * draws(width),
+            seconds=(5e-4 + 8e-8 * width) * draws(width),
         )
         for (dim, width), own in lines.items()
     )
@@ -47,14 +49,22 @@ def _power(size: int) -> str:
     return f"{first}10{str(zeros).translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
-MONTANARI2022_ANY_WIDTH = RandomExperiment(
+MONTANARI2022_ANY_WIDTH = Experiment(
     name="montanari2022-any-width",
     title="The flipping perturbation at any width and dimension",
     question="Is a relative perturbation of order 1/√d enough whatever the width, from one unit to ten million, "
     "without a restriction relative to d?",
     source="Montanari & Wu (2022), the theorem for two layers, and its failure at small fixed width",
-    kind="any-width",
-    curves="line",
+    family=RANDOM,
+    measure=Measure(
+        "random-any-width",
+        version=1,
+        reference="gradflip.experiments.random._any_width_measure:measure",
+        hashed_as="gradflip.experiments._random_any_width:measure",
+        renamed=(("kind", None),),
+    ),
+    figure="gradflip.experiments.random._any_width_figure:any_width_figure",
+    curve="line",
     claims=(
         Claim(
             Fall("distance", along="position"),
@@ -70,7 +80,7 @@ MONTANARI2022_ANY_WIDTH = RandomExperiment(
             at_last=("position",),
         ),
     ),
-    ensembles={
+    groups={
         "quick": _ensembles(6, 9, (1, 3), 2000, 100),
         "standard": _ensembles(7, 9, (1, 2, 5), 20_000, 500),
         "paper": _ensembles(7, 12, (1, 2, 5), 100_000, 2000),

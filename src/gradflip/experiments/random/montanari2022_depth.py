@@ -1,16 +1,18 @@
 """Deep random networks of many shapes: where the recursion of the limit holds, and where it must fail."""
 
 from gradflip.claims import Above, Approach, Below, Claim, Equals, Excess
-from gradflip.experiments.random._cells import Ensemble
-from gradflip.experiments.random._experiment import RandomExperiment
+from gradflip.experiments._experiment import Experiment
+from gradflip.experiments._group import Group
+from gradflip.experiments.random._cells import RANDOM
 from gradflip.experiments.random._shapes import GROWING, NARROW, SHAPES, hidden_widths
+from gradflip.sweep import Measure
 
 DEPTHS = (1, 2, 3, 4, 5, 6)
 
 
 def _ensembles(
     dims: tuple[int, ...], polynomial: tuple[int, ...], scales: tuple[tuple[str, float], ...], draws: int, rays: int
-) -> tuple[Ensemble, ...]:
+) -> tuple[Group, ...]:
     """Every shape at inputs of several sizes, for each activation and variance of the weights."""
     found = []
     for activation, variance in scales:
@@ -20,13 +22,13 @@ def _ensembles(
                     widths = [dim, *hidden_widths(shape, dim, depth)]
                     cost = sum(p + q for p, q in zip(widths, widths[1:], strict=False))
                     found.append(
-                        Ensemble(
+                        Group(
                             f"depth: {activation}, variance {variance:g}, {shape}, L = {depth}, d = {dim}",
                             {
                                 "activation": activation, "weight_variance": variance, "shape": shape,
                                 "widths": widths, "draws": draws, "ray_draws": rays, "attack_steps": 10,
                             },
-                            8e-3 * rays + 1.3e-7 * cost * (draws + 8 * rays),
+                            seconds=8e-3 * rays + 1.3e-7 * cost * (draws + 8 * rays),
                         )
                     )  # fmt: skip
     return tuple(found)
@@ -35,15 +37,23 @@ def _ensembles(
 FLIPS = r"P(f(x) f(x(\nu / \tau^2)) < 0)"
 _SCALES = (("relu", 1.0), ("relu", 2.0), ("tanh", 1.0))
 
-MONTANARI2022_DEPTH = RandomExperiment(
+MONTANARI2022_DEPTH = Experiment(
     name="montanari2022-depth",
     title="Deep random networks: shapes for which one step flips, and shapes for which it does not",
     question="Does one gradient step of the same order flip a deep random network, whatever its shape, and what do "
     "several steps add?",
     source="Montanari & Wu (2022), networks of constant depth; beside Daniely & Shacham (2020), Bubeck et al. (2021) "
     "and Bartlett et al. (2021)",
-    kind="depth",
-    curves="curve",
+    family=RANDOM,
+    measure=Measure(
+        "random-depth",
+        version=1,
+        reference="gradflip.experiments.random._depth_measure:measure",
+        hashed_as="gradflip.experiments._random_depth:measure",
+        renamed=(("kind", None),),
+    ),
+    figure="gradflip.experiments.random._depth_figure:depth_figure",
+    curve="curve",
     claims=(
         Claim(
             Excess("flips"),
@@ -70,7 +80,7 @@ MONTANARI2022_DEPTH = RandomExperiment(
             at_last=("depth",),
         ),
     ),
-    ensembles={
+    groups={
         "quick": _ensembles((100, 1000), (25, 250), (("relu", 1.0), ("tanh", 1.0)), 1000, 100),
         "standard": _ensembles((100, 400, 4000), (25, 100, 400), _SCALES, 4000, 400),
         "paper": _ensembles((100, 1000, 20_000), (25, 250, 2000), _SCALES, 10_000, 2000),
