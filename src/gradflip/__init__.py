@@ -70,9 +70,9 @@ def __getattr__(name: str) -> Any:
     """Load a public name on its first use."""
     if name not in _HOMES:
         raise AttributeError(f"module 'gradflip' has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"gradflip.{_HOMES[name]}"), name)
-    globals()[name] = found
-    return found
+    value = getattr(importlib.import_module(f"gradflip.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

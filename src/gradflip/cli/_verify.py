@@ -29,8 +29,8 @@ def verify(file: Path, /, *, as_json: Json = False) -> int:
         kind, claimed = "joint", int(checked.claimed.sum())
         verified = int(checked.errors.clip(max=checked.claimed).sum())
     if as_json:
-        found = {"kind": kind, "claimed": claimed, "verified": verified, "holds": checked.holds}
-        print(json.dumps(found | {"statement": checked.statement}, indent=2))
+        outcome = {"kind": kind, "claimed": claimed, "verified": verified, "holds": checked.holds}
+        print(json.dumps(outcome | {"statement": checked.statement}, indent=2))
     else:
         print(f"{verified} of {claimed} certain errors that {file} claims were verified.")
         print(checked.statement)

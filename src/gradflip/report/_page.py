@@ -167,12 +167,12 @@ def _claims(runs: list[DrawnRun]) -> list[dict[str, Any]]:
             "experiment": name,
             "claim": claim,
             "curve": curve,
-            "found": found,
+            "findings": own,
             "claimed": claim.words,
-            "at": at[name] | {finding.by: finding.curve for finding in found if finding},
+            "at": at[name] | {finding.by: finding.curve for finding in own if finding},
             "judged": claim.judged,
         }
-        for (name, claim, curve), found in rows.items()
+        for (name, claim, curve), own in rows.items()
     ]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gradflip.attacks import pgd
 from gradflip.data import DATA_SETS, load_data
-from gradflip.lazy import Fit, LazyBall, Protocol, train_many_adversarially, train_through
+from gradflip.lazy import Fit, LazyBall, Variant, train_many_adversarially, train_through
 from gradflip.networks import TwoLayer
 from gradflip.rays import FlipStatus, flip
 from gradflip.sweep import Measured
@@ -87,14 +87,14 @@ def _train(
     """Every run of the cell: standard ones on one trajectory, adversarial ones as one batch."""
     standard = [C0 for epsilon, C0 in parameters["runs"] if epsilon is None]
     attacked = [(epsilon, C0) for epsilon, C0 in parameters["runs"] if epsilon is not None]
-    found: list[tuple[float | None, LazyBall, Fit]] = []
+    trained: list[tuple[float | None, LazyBall, Fit]] = []
     if standard:
         balls = [LazyBall(network0, C0) for C0 in standard]
         fits = train_through(
             network0, images.x, images.y, balls=balls, lr=0.1, batch_size=64, max_epochs=parameters["max_epochs"],
             seed=seed,
         )  # fmt: skip
-        found += [(None, ball, fit) for ball, fit in zip(balls, fits, strict=True)]
+        trained += [(None, ball, fit) for ball, fit in zip(balls, fits, strict=True)]
     if attacked:
         balls = [LazyBall(network0, C0) for _, C0 in attacked]
         fits = train_many_adversarially(
@@ -108,14 +108,14 @@ def _train(
             batch_size=parameters["batch_size"],
             attack_steps=parameters["attack_steps"],
             max_epochs=parameters["max_epochs"],
-            protocol=Protocol(parameters["attack"], parameters["projection"], parameters["stop"]),
+            protocol=Variant(parameters["attack"], parameters["projection"], parameters["stop"]),
             clip=(0.0, 1.0) if parameters["clip"] else None,
             momentum=parameters["momentum"],
             schedule=parameters["schedule"],
             progress=progress,
         )
-        found += [(epsilon, ball, fit) for (epsilon, _), ball, fit in zip(attacked, balls, fits, strict=True)]
-    return found
+        trained += [(epsilon, ball, fit) for (epsilon, _), ball, fit in zip(attacked, balls, fits, strict=True)]
+    return trained
 
 
 def _row(parameters: dict[str, Any], epsilon: float | None, ball: LazyBall, fit: Fit) -> dict[str, Any]:
@@ -158,8 +158,8 @@ def _attacked(
     stepped = x - step if clip is None else (x - step).clamp(*clip)
     alive = {"one_step": right & (y * exact(stepped) > 0)}
     if clip is None:
-        found = flip(exact, x)
-        within = (found.status == FlipStatus.FLIPPED) & (found.perturbation <= budget)
+        flips = flip(exact, x)
+        within = (flips.status == FlipStatus.FLIPPED) & (flips.perturbation <= budget)
         alive["ray"] = right & ~within
     searched = pgd(network, images.x_test, images.y_test, budget, steps=100, restarts=RESTARTS, clip=clip, seed=seed)
     alive["pgd"] = right & ~searched.success

@@ -185,8 +185,8 @@ def merged(cells: list[Cell]) -> list[Cell]:
 
 def _union(group: list[Cell]) -> Cell:
     first = group[0]
-    found = {tuple(run) for cell in group for run in cell.parameters["runs"]}
-    runs = sorted(found, key=lambda run: (run[0] or 0.0, run[1]))
+    every = {tuple(run) for cell in group for run in cell.parameters["runs"]}
+    runs = sorted(every, key=lambda run: (run[0] or 0.0, run[1]))
     parameters = dict(first.parameters) | {"runs": [list(run) for run in runs]}
     return Cell(
         first.measure,

@@ -51,11 +51,11 @@ def _axis_rows(rows: pl.DataFrame, axes: Axes) -> pl.DataFrame:
 
 def _contour(rows: pl.DataFrame, axes: Axes) -> dict[str, Any] | None:
     """The constant of c / sqrt of an axis, where half of the images survive PGD."""
-    found = half_lost(rows, axes, "robust_pgd") if len(rows) else None
-    if found is None or found.constant is None:
+    half = half_lost(rows, axes, "robust_pgd") if len(rows) else None
+    if half is None or half.constant is None:
         return None
     first = rows.row(0, named=True)
-    return {"constant": found.constant} | {name: first[name] for name in ("protocol", "dim", "width", "C0", "epsilon")}
+    return {"constant": half.constant} | {name: first[name] for name in ("protocol", "dim", "width", "C0", "epsilon")}
 
 
 def _one_step_at_half(rows: pl.DataFrame, axes: Axes) -> float | None:

@@ -98,23 +98,23 @@ def _certified(
     start, left = x.double(), ~single
     own = [torch.where(single[:, None], alone.certificate.perturbed, start)]
     needed = [(own[0], single, int(single.sum()))]
-    found = {"certified_single": needed[0][2] / len(x)}
+    shares = {"certified_single": needed[0][2] / len(x)}
     for name, groups in _groupings(x[left], y[left]):
         joint = certify_jointly(ball, x[left], y[left], epsilon, groups=groups)
-        found[name] = (needed[0][2] + int(joint.errors.sum())) / len(x)
+        shares[name] = (needed[0][2] + int(joint.errors.sum())) / len(x)
         at = start.clone()
         at[left] = joint.perturbed
         own.append(at)
         needed.append((at, left, int(joint.errors.sum())))
     for name in ("certified_pairs", "certified_fours", "certified_eights", "certified_all"):
-        found.setdefault(name, found["certified_single"])  # nothing was left for them
+        shares.setdefault(name, shares["certified_single"])  # nothing was left for them
     broken = 0
     for network in networks:
         exact = network.to(dtype=torch.float64)
         wrong = [int((y[which].double() * exact(at[which]) < 0).sum()) for at, which, _ in needed]
         broken += any(count < least for count, (_, _, least) in zip(wrong, needed, strict=True))
-    error = max(found.values())
-    return found | {"certified_error": error, "certified_accuracy": 1 - error}, own, broken
+    error = max(shares.values())
+    return shares | {"certified_error": error, "certified_accuracy": 1 - error}, own, broken
 
 
 def _groupings(x: Tensor, y: Tensor) -> Iterator[tuple[str, Tensor | None]]:
@@ -132,6 +132,6 @@ def _robust(network: TwoLayer, x: Tensor, y: Tensor, epsilon: float, own: list[T
         alive &= y.double() * exact(at) > 0
     standing = alive.nonzero()[:, 0]
     if len(standing):
-        found = pgd(network, x[standing], y[standing], epsilon, restarts=RESTARTS, seed=seed)
-        alive[standing] &= ~found.success
+        attack = pgd(network, x[standing], y[standing], epsilon, restarts=RESTARTS, seed=seed)
+        alive[standing] &= ~attack.success
     return float(alive.double().mean())

@@ -12,8 +12,7 @@ from torch import Tensor
 from gradflip._seeds import derived_seed
 from gradflip.data import Split, load_data
 from gradflip.experiments.ball._claims import IN_BALL, IN_CONE, OUTSIDE
-from gradflip.lazy import LazyBall, train
-from gradflip.lazy._plane_section import Plane, section
+from gradflip.lazy import LazyBall, WeightPlane, train
 from gradflip.networks import TwoLayer
 from gradflip.rays import Flip, FlipStatus, flip
 from gradflip.sweep import Measured
@@ -59,16 +58,16 @@ def _trained(
     x, y = split.x_train.to(torch.float64), split.y_train.to(torch.float64)
     an_epoch = -(-len(x) // 64)
     epochs = sorted({-(-stop // an_epoch) for stop in stops})
-    found, network, done = [(0, network0)], network0, 0
+    iterates, network, done = [(0, network0)], network0, 0
     for count in epochs:
         fit = train(
             network, x, y, max_epochs=count - done, record_every=count - done,
             seed=derived_seed(seed, f"ball, batches after epoch {done}") % 2**31,
         )  # fmt: skip
         network, done = fit.network, count
-        found.append((done * an_epoch, network))
+        iterates.append((done * an_epoch, network))
         progress(done / epochs[-1])
-    return found
+    return iterates
 
 
 def _scaled(
@@ -84,7 +83,7 @@ def _scaled(
     rows = []
     for scale in parameters["scales"]:
         multiple = TwoLayer(scale * network.W, network.a)
-        found = flip(multiple, x)
+        flips = flip(multiple, x)
         rows.append({
             "line": line,
             "dim": network.dim,
@@ -96,27 +95,27 @@ def _scaled(
             "in_ball": ball.contains(multiple),
             "cone_deviation": root * cone.distance,
             "in_cone": in_cone,
-            "test_error": float((y * found.value <= 0).to(torch.float64).mean()),
-            **_means(found, counted),
-            **_differences(own, found, counted, scale),
+            "test_error": float((y * flips.value <= 0).to(torch.float64).mean()),
+            **_means(flips, counted),
+            **_differences(own, flips, counted, scale),
         })
     return rows
 
 
-def _means(found: Flip, counted: Tensor) -> dict[str, float | None]:
+def _means(flips: Flip, counted: Tensor) -> dict[str, float | None]:
     """Means over the images, null if there is none."""
     names = ("gradient_norm", "step", "perturbation", "relative")
-    values = {name: getattr(found, name)[counted] for name in names}
+    values = {name: getattr(flips, name)[counted] for name in names}
     return {name: float(value.mean()) if len(value) and bool(value.isfinite().all()) else None
             for name, value in values.items()}  # fmt: skip
 
 
-def _differences(own: Flip, found: Flip, counted: Tensor, scale: float) -> dict[str, float | None]:
+def _differences(own: Flip, flips: Flip, counted: Tensor, scale: float) -> dict[str, float | None]:
     """The largest relative differences of what homogeneity says is the same."""
     same = {"step": scale, "perturbation": 1.0, "relative": 1.0}
     off = {}
     for name, factor in same.items():
-        before, after = getattr(own, name)[counted], factor * getattr(found, name)[counted]
+        before, after = getattr(own, name)[counted], factor * getattr(flips, name)[counted]
         largest = float(((after - before).abs() / before).max()) if len(before) else math.nan
         off[f"{name}_off"] = largest if math.isfinite(largest) else None
     return off
@@ -124,11 +123,11 @@ def _differences(own: Flip, found: Flip, counted: Tensor, scale: float) -> dict[
 
 def _picture(ball: LazyBall, iterates: list[tuple[int, TwoLayer]]) -> dict[str, list[Any]]:
     """The boundary of the ball's section and the iterates, in the plane."""
-    plane = Plane(ball, iterates[-1][1])
+    plane = WeightPlane(ball, iterates[-1][1])
     columns: dict[str, list[Any]] = {
         name: [] for name in ("what", "place", "along", "across", "steps", "in_ball", "in_cone", "outside")
     }
-    for i, (along, across) in enumerate(section(plane)):
+    for i, (along, across) in enumerate(plane.boundary()):
         entry = {"what": "ball", "place": i, "along": along, "across": across}
         for name, column in columns.items():
             column.append(entry.get(name))

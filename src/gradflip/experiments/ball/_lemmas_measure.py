@@ -10,12 +10,18 @@ import torch
 from torch import Tensor
 
 from gradflip._seeds import generator
-from gradflip.data import load_data
+from gradflip.data import Split, load_data
 from gradflip.experiments.ball._claims import CHOSEN, FIXED, GRADIENT, INDEPENDENT
-from gradflip.lazy import LazyBall, train_through
-from gradflip.lazy._gradient_change import largest_difference
-from gradflip.lazy._sign_changes import crowding, in_slab, slab_bound
-from gradflip.lazy._smallest_gradient import smallest_gradient
+from gradflip.lazy import (
+    Fit,
+    LazyBall,
+    crowding_perturbation,
+    largest_gradient_change,
+    sign_change_bound,
+    smallest_gradient,
+    switchable_neurons,
+    train_through,
+)
 from gradflip.networks import TwoLayer
 from gradflip.sweep import Measured
 
@@ -68,10 +74,10 @@ def _networks(parameters: Row, seed: int, progress: Callable[[float], None]) -> 
     shape = {"dim": dim, "width": width}
 
     def differing(network: TwoLayer, at: Tensor) -> float:
-        found = largest_difference(
-            network, at, reach, starts=parameters["starts"], steps=parameters["steps"], draw=draw
+        largest = largest_gradient_change(
+            network, at, reach, starts=parameters["starts"], steps=parameters["steps"], generator=draw
         )
-        return float(found.mean())
+        return float(largest.mean())
 
     value0, norms0 = start(x), torch.linalg.vector_norm(start.gradient(x), dim=1)
     first = shape | {
@@ -95,22 +101,30 @@ def _networks(parameters: Row, seed: int, progress: Callable[[float], None]) -> 
     images = split.x_test[:points].to(torch.float64)
     start_norm = float(torch.linalg.vector_norm(start.gradient(images), dim=1).mean())
     for ball, fit in zip(balls, fits, strict=True):
-        trained = fit.network.to(dtype=torch.float64)
-        margins = split.y_test.to(torch.float64) * trained(split.x_test.to(torch.float64))
-        row = shape | {
-            "part": "trained",
-            "C0": ball.C0,
-            "constant": parameters["constant"],
-            "gradient": float(torch.linalg.vector_norm(trained.gradient(images), dim=1).mean()),
-            "gradient_start": start_norm,
-            "difference": differing(trained, images),
-            "test_error": float((margins <= 0).to(torch.float64).mean()),
-            "scaled_deviation": fit.deviation * math.sqrt(width),
-            "steps": fit.steps,
-            "stopped_because": fit.stopped_because.value,
-        }
-        rows += _on_lines(row, parameters["lines"])
+        row = shape | {"part": "trained", "C0": ball.C0, "constant": parameters["constant"]}
+        row |= _of_trained(fit, split, images) | {"gradient_start": start_norm}
+        row["difference"] = differing(fit.network.to(dtype=torch.float64), images)
+        rows += _on_lines({name: row[name] for name in _TRAINED}, parameters["lines"])
     return rows
+
+
+_TRAINED = (
+    "dim", "width", "part", "C0", "constant", "gradient", "gradient_start", "difference", "test_error",
+    "scaled_deviation", "steps", "stopped_because",
+)  # fmt: skip
+
+
+def _of_trained(fit: Fit, split: Split, images: Tensor) -> Row:
+    """The gradient of a trained network at some images, its error and how training ended."""
+    trained = fit.network.to(dtype=torch.float64)
+    margins = split.y_test.to(torch.float64) * trained(split.x_test.to(torch.float64))
+    return {
+        "gradient": float(torch.linalg.vector_norm(trained.gradient(images), dim=1).mean()),
+        "test_error": float((margins <= 0).to(torch.float64).mean()),
+        "scaled_deviation": fit.deviation * math.sqrt(trained.width),
+        "steps": fit.steps,
+        "stopped_because": fit.stopped_because.value,
+    }
 
 
 def _in_ball(ball: LazyBall, x: Tensor, value0: Tensor, norms0: Tensor) -> Row:
@@ -119,15 +133,15 @@ def _in_ball(ball: LazyBall, x: Tensor, value0: Tensor, norms0: Tensor) -> Row:
     supremum = ball.max_value(x, label).maximum(ball.max_value(x, -label))
     rise = supremum - value0.abs()
     smallest = [smallest_gradient(ball, point) for point in x]
-    minimum = sum(found.high for found in smallest) / len(x)
+    minimum = sum(bracket.high for bracket in smallest) / len(x)
     return {
         "part": "ball",
         "rise": float(rise.mean()),
         "rise_share": float(rise.max()) / ball.C0,
         "supremum": float(supremum.max()),
         "minimum": minimum,
-        "minimum_low": sum(found.low for found in smallest) / len(x),
-        "drop": float(norms0.mean()) - minimum if all(found.low > 0 for found in smallest) else None,
+        "minimum_low": sum(bracket.low for bracket in smallest) / len(x),
+        "drop": float(norms0.mean()) - minimum if all(bracket.low > 0 for bracket in smallest) else None,
     }
 
 
@@ -153,22 +167,22 @@ def _fixed(parameters: Row, seed: int, progress: Callable[[float], None]) -> lis
     while done < draws:
         u = torch.randn(min(size, draws - done), width, generator=draw, dtype=torch.float64).abs_()
         done += len(u)
-        for C0, found in counts.items():
-            found.append((u <= C0 / math.sqrt(width)).sum(dim=1))
+        for C0, parts in counts.items():
+            parts.append((u <= C0 / math.sqrt(width)).sum(dim=1))
         progress(done / draws)
     rows = []
     for C0, parts in counts.items():
         count = torch.cat(parts).to(torch.float64)
         share = math.erf(C0 / math.sqrt(2 * width))
         for gamma in parameters["gammas"]:
-            bound = slab_bound(width, C0, gamma)
+            bound = sign_change_bound(width, C0, gamma)
             exact = float(binom.sf(math.floor(bound), width, share))
             rows.append(_slab_row("fixed", FIXED, width, C0, gamma, count) | {"probability": exact})
     return rows
 
 
 def _slab_row(part: str, line: str, width: int, C0: float, gamma: float, count: Tensor) -> Row:
-    bound = slab_bound(width, C0, gamma)
+    bound = sign_change_bound(width, C0, gamma)
     return {
         "part": part,
         "line": line,
@@ -196,9 +210,13 @@ def _moved(parameters: Row, seed: int, progress: Callable[[float], None]) -> lis
         downhill = -value.sign() * g / torch.linalg.vector_norm(g)
         for constant in parameters["constants"]:
             reach = constant / math.sqrt(dim)
-            deltas = {INDEPENDENT: reach * elsewhere, GRADIENT: reach * downhill, CHOSEN: crowding(W, x, C0, reach)}
+            deltas = {
+                INDEPENDENT: reach * elsewhere,
+                GRADIENT: reach * downhill,
+                CHOSEN: crowding_perturbation(W, x, C0, reach),
+            }
             for line, delta in deltas.items():
-                counts.setdefault((constant, line), []).append(int(in_slab(W, x + delta, C0)))
+                counts.setdefault((constant, line), []).append(int(switchable_neurons(W, x + delta, C0)))
         progress((i + 1) / draws)
     return [
         _slab_row("moved", line, width, C0, gamma, torch.tensor(count, dtype=torch.float64))

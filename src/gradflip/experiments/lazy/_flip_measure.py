@@ -76,35 +76,35 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     )
     rows, parts = [], []
     for ball, fit in zip(balls, fits, strict=True):
-        found = flip(fit.network.to(dtype=torch.float64), split.x_test)
-        rows.append(_row(parameters, split, ball, fit, found))
-        parts.append(_observations(parameters, split, ball, fit, found))
+        flips = flip(fit.network.to(dtype=torch.float64), split.x_test)
+        rows.append(_row(parameters, split, ball, fit, flips))
+        parts.append(_observations(parameters, split, ball, fit, flips))
     columns: dict[str, list[Any]] = {name: [entry for part in parts for entry in part[name]] for name in parts[0]}
     return Measured(rows, columns)
 
 
-def _row(parameters: dict[str, Any], split: Split, ball: LazyBall, fit: Fit, found: Flip) -> dict[str, Any]:
+def _row(parameters: dict[str, Any], split: Split, ball: LazyBall, fit: Fit, flips: Flip) -> dict[str, Any]:
     root = math.sqrt(parameters["width"])
     last = fit.history.row(-1, named=True)
-    right = split.y_test * found.value > 0
-    counted = right & (found.status == FlipStatus.FLIPPED)
-    statuses = {status.name.lower(): int((right & (found.status == status)).sum()) for status in FlipStatus}
+    right = split.y_test * flips.value > 0
+    counted = right & (flips.status == FlipStatus.FLIPPED)
+    statuses = {status.name.lower(): int((right & (flips.status == status)).sum()) for status in FlipStatus}
     statuses.pop("not_found")  # an exact search always knows
     d, b = split.dim, float(parameters["bias"])
-    norm2 = found.input_norm**2
+    norm2 = flips.input_norm**2
     scales: dict[str, Tensor] = {
-        "input_norm": found.input_norm,
-        "gradient_norm": found.gradient_norm,
-        "step": found.step,
-        "perturbation": found.perturbation,
-        "relative": found.relative,
-        "relative_sqrt_d": found.relative * math.sqrt(d),
-        "gradient_flat": found.gradient_norm / math.sqrt(d),
-        "step_flat": found.step * d / (norm2 + b).sqrt(),
-        "relative_flat": found.relative * math.sqrt(d) / (1 + b / norm2).sqrt(),
+        "input_norm": flips.input_norm,
+        "gradient_norm": flips.gradient_norm,
+        "step": flips.step,
+        "perturbation": flips.perturbation,
+        "relative": flips.relative,
+        "relative_sqrt_d": flips.relative * math.sqrt(d),
+        "gradient_flat": flips.gradient_norm / math.sqrt(d),
+        "step_flat": flips.step * d / (norm2 + b).sqrt(),
+        "relative_flat": flips.relative * math.sqrt(d) / (1 + b / norm2).sqrt(),
     }
     variation = {f"{name}_cv": scales[name][counted] for name in ("gradient_norm", "step", "relative")}
-    zero_filled = torch.where(counted, found.perturbation, 0.0)
+    zero_filled = torch.where(counted, flips.perturbation, 0.0)
     return {
         "data": parameters["data"],
         "classes": "/".join(map(str, parameters["classes"])),
@@ -126,23 +126,23 @@ def _row(parameters: dict[str, Any], split: Split, ball: LazyBall, fit: Fit, fou
         "test_error": 1 - float(right.to(torch.float64).mean()),
         "linearization_error": last["linearization_error"],
         "signs_changed": last["signs_changed"],
-        "images": len(found),
+        "images": len(flips),
         "correct": int(right.sum()),
         **statuses,
         **{name: _finite(values[counted].mean()) for name, values in scales.items()},
         **{name: _finite(values.std() / values.mean()) for name, values in variation.items()},
         "published_perturbation": _finite(zero_filled.mean()),
-        "published_gradient_norm": _finite(found.gradient_norm.mean()),
+        "published_gradient_norm": _finite(flips.gradient_norm.mean()),
     }
 
 
 def _observations(
-    parameters: dict[str, Any], split: Split, ball: LazyBall, fit: Fit, found: Flip
+    parameters: dict[str, Any], split: Split, ball: LazyBall, fit: Fit, flips: Flip
 ) -> dict[str, list[Any]]:
-    n = len(found)
+    n = len(flips)
     constant = {name: parameters[name] for name in ("size", "width", "normalize", "bias")}
-    frame = found.to_frame()
-    counted = (split.y_test * found.value > 0) & (found.status == FlipStatus.FLIPPED)
+    frame = flips.to_frame()
+    counted = (split.y_test * flips.value > 0) & (flips.status == FlipStatus.FLIPPED)
     return {
         **{name: [value] * n for name, value in constant.items()},
         "C0": [ball.C0] * n,
@@ -153,7 +153,7 @@ def _observations(
         "step": [value if math.isfinite(value) else None for value in frame["step"]],
         "relative": [value if math.isfinite(value) else None for value in frame["relative"]],
         "status": frame["status"].to_list(),
-        "picture": pictures(fit.network, split.x_test, found, counted),
+        "picture": pictures(fit.network, split.x_test, flips, counted),
     }
 
 

@@ -40,10 +40,10 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     for count in blocks(draws, 4 * width):
         parts.append(flip_draws(draw_two_layer(dim, width, activation=activation, draws=count, generator=draw)))
         progress(sum(map(len, parts)) / draws)
-    found = Flip.join(parts)
-    values = relative_sqrt_d(found, dim)
+    flips = Flip.join(parts)
+    values = relative_sqrt_d(flips, dim)
     ordered = values.sort().values
-    counts = statuses(found)
+    counts = statuses(flips)
     row: dict[str, Any] = {
         "activation": activation,
         "dim": dim,

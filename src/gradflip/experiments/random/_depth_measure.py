@@ -50,11 +50,11 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     known = limits(activation, depth=len(widths) - 1, weight_variance=variance)
     unit, draws, ray_draws = unit_step(known), parameters["draws"], parameters["ray_draws"]
     flips = _flips(parameters, unit, seed, lambda share: progress(0.3 * share))
-    one, several, found = _attacks(parameters, unit, seed, lambda share: progress(0.3 + 0.7 * share))
-    values = relative_sqrt_d(found, widths[0])
+    one, several, rays = _attacks(parameters, unit, seed, lambda share: progress(0.3 + 0.7 * share))
+    values = relative_sqrt_d(rays, widths[0])
     ordered, limit = values.sort().values, known.flip_probability(unit)
     levels = {"q25": 0.25, "q50": 0.5, "q75": 0.75}
-    counts = statuses(found)
+    counts = statuses(rays)
     fixed = {
         "curve": curve(parameters),
         "activation": activation,
@@ -118,7 +118,7 @@ def _attacks(
     draw = generator(seed, f"inputs of rays, {which}")
     sizes = torch.arange(1, count + 1, dtype=torch.float64) / 4 * unit
     one = several = torch.zeros(count, dtype=torch.int64)
-    found: list[Flip] = []
+    rays: list[Flip] = []
     for block, size in enumerate(blocks(parameters["ray_draws"], _numbers(parameters, 60))):
         x = inputs(size, parameters["widths"][0], draw)
         # the attacks on networks of their own: what one asks of a matrix makes the products of the next slower
@@ -128,10 +128,10 @@ def _attacks(
         network = _network(parameters, size, derived_seed(seed, f"rays, {which}, block {block}"))
         value, g = network.value_and_gradient(x)
         one = one + (value * network(x - sizes[:, None] * (value.sign().unsqueeze(-1) * g)) < 0).sum(dim=0)
-        found.append(flip(network, x))
+        rays.append(flip(network, x))
         done += size
         progress(done / parameters["ray_draws"])
-    return one, several, Flip.join(found)
+    return one, several, Flip.join(rays)
 
 
 def _numbers(parameters: dict[str, Any], products: int) -> int:

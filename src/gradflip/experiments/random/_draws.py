@@ -41,26 +41,26 @@ def unit_step(known: Limits) -> float:
     return known.nu / known.tau**2
 
 
-def relative_sqrt_d(found: Flip, dim: int) -> Float[Tensor, " n"]:
+def relative_sqrt_d(flips: Flip, dim: int) -> Float[Tensor, " n"]:
     """What flips each draw, as rho sqrt d.
 
     Args:
-        found: Flips.
+        flips: Flips.
         dim: Input dimension d.
 
     Returns:
         rho sqrt d; inf where nothing flips. A network that is 0 at its input (its units are dead) has no prediction to
         flip: it counts among those that never flip, whatever convention `Flip` has for points on the boundary.
     """
-    return torch.where(found.status == FlipStatus.FLIPPED, found.relative * math.sqrt(dim), torch.inf)
+    return torch.where(flips.status == FlipStatus.FLIPPED, flips.relative * math.sqrt(dim), torch.inf)
 
 
-def statuses(found: Flip) -> dict[str, int]:
+def statuses(flips: Flip) -> dict[str, int]:
     """How many draws ended how: `flipped`, `never`, `flat`, `zero` (f(x) = 0), `not_found`."""
     names = {"zero": FlipStatus.BOUNDARY} | {
         status.name.lower(): status for status in FlipStatus if status is not FlipStatus.BOUNDARY
     }
-    return {name: int((found.status == status).sum()) for name, status in names.items()}
+    return {name: int((flips.status == status).sum()) for name, status in names.items()}
 
 
 def quantile(ordered: Float[Tensor, " n"], level: float) -> float | None:

@@ -14,14 +14,14 @@ def _ensembles(
     dims: tuple[int, ...], polynomial: tuple[int, ...], scales: tuple[tuple[str, float], ...], draws: int, rays: int
 ) -> tuple[Group, ...]:
     """Every shape at inputs of several sizes, for each activation and variance of the weights."""
-    found = []
+    groups = []
     for activation, variance in scales:
         for shape in SHAPES:
             for dim in polynomial if shape == "polynomial" else dims[-1:] if shape in NARROW else dims:
                 for depth in DEPTHS:
                     widths = [dim, *hidden_widths(shape, dim, depth)]
                     cost = sum(p + q for p, q in zip(widths, widths[1:], strict=False))
-                    found.append(
+                    groups.append(
                         Group(
                             f"depth: {activation}, variance {variance:g}, {shape}, L = {depth}, d = {dim}",
                             {
@@ -31,7 +31,7 @@ def _ensembles(
                             seconds=8e-3 * rays + 1.3e-7 * cost * (draws + 8 * rays),
                         )
                     )  # fmt: skip
-    return tuple(found)
+    return tuple(groups)
 
 
 FLIPS = r"P(f(x) f(x(\nu / \tau^2)) < 0)"
