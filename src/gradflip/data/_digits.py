@@ -25,8 +25,8 @@ def load(request: Request) -> Split:
 def digits() -> LabelledImages:
     """The 1,797 digits of the UCI data set, every fifth a test image.
 
-    A test image is one whose index in the whole file, counted from 0 over all ten classes, is a multiple of five: 360
-    of them. Which images of a class are test images therefore does not depend on the other class.
+    A test image is one whose index in the whole file, counted from 0 over all ten classes, is a multiple of five, 360
+    images. Which images of a class are test images therefore does not depend on the other class.
 
     Returns:
         The images, 8 x 8 with values 0 to 16.

@@ -83,10 +83,10 @@ def check_integer(name: str, value: object) -> None:
 
     Args:
         name: How an error names it.
-        value: What came.
+        value: The value to check.
 
     Raises:
-        UsageError: If it is no integer of [0, 2^63).
+        UsageError: If it is not an integer in [0, 2^63).
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LONGEST_SEED:
         raise UsageError(f"{name} must be an integer in [0, 2^63), got {value!r}.")
