@@ -310,3 +310,30 @@ def train_by_autograd(
             errors.append(int((margin <= 0).sum()))
         epoch_ends.append(len(states) - 1)
     return Trajectory(states, deviations, epoch_ends, losses, errors)
+
+
+# ---------------------------------------------------------------- diagnostics
+
+
+def drift_by_loop(network, start, x: Tensor) -> tuple[float, float, float]:
+    """Shares of changed (neuron, example) signs and of neurons with one, linearisation error, from the definitions."""
+    pairs, neurons = 0, set()
+    f, f0, linear = [], [], []
+    for point in x:
+        now = point @ network.W.T + (0 if network.bias is None else network.bias)
+        before = point @ start.W.T + (0 if start.bias is None else start.bias)
+        for j in range(network.width):
+            if (float(now[j]) > 0) != (float(before[j]) > 0):
+                pairs += 1
+                neurons.add(j)
+        f.append(float(network(point)))
+        f0.append(float(start(point)))
+        # <grad_W f(W_0), W - W_0> of this example by autograd
+        theta = [part.clone().requires_grad_() for part in (start.W, start.bias) if part is not None]
+        z = theta[0] @ point + (theta[1] if len(theta) > 1 else 0)
+        gradients = torch.autograd.grad(start.activation(z) @ start.a / math.sqrt(start.width), theta)
+        steps = [network.W - start.W, *([] if start.bias is None else [network.bias - start.bias])]
+        linear.append(sum(float((g * step).sum()) for g, step in zip(gradients, steps, strict=True)))
+    change = torch.tensor(f, dtype=torch.float64) - torch.tensor(f0, dtype=torch.float64)
+    error = float((change - torch.tensor(linear, dtype=torch.float64)).norm() / change.norm())
+    return pairs / (network.width * len(x)), len(neurons) / network.width, error

@@ -39,6 +39,7 @@ RENAMED = (
 
 DIFFERENCES: dict[str, str] = {
     **{f"gradflip.lazy.{name}": MOVED for name in CERTIFICATES},
+    "gradflip.lazy.Protocol": "`Protocol` of `gradflip.lazy` is now `Variant`, with the same fields",
     "gradflip.sweep.Cell": CELL,
     "gradflip.experiments.Family": FAMILY,
     "gradflip.experiments.Experiment": EXPERIMENTS,
@@ -55,6 +56,7 @@ DIFFERENCES: dict[str, str] = {
     "gradflip.claims.Claim": "`Claim(kind, column, quantity, value, why, ...)` is now `Claim(statistic, expectation,",
     "gradflip.claims.Finding": "`Finding.found` is now `Finding.interval`",
     "gradflip.claims.judge": "`judge(found, value, tolerance)` is now `Equals(value, tolerance).verdict(interval)`",
+    "gradflip.Flip": "The last field of `Flip`, a sentence `method`, is now `finder`, followed by `dtype`,",
     "gradflip.report.lazy_figure": FIGURES,
     "gradflip.report.histogram_figure": FIGURES,
     "gradflip.report.random_figure": FIGURES,

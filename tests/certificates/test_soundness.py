@@ -11,7 +11,7 @@ import torch
 
 from gradflip import Certificate, LazyBall, TwoLayer, certify, load_data, train
 from gradflip.lazy import train_many_adversarially
-from gradflip.lazy._ball import rows, with_rows
+from gradflip.lazy._rows import rows, with_rows
 
 DIM, WIDTH, C0, POINTS, NETWORKS = 30, 400, 1.0, 1500, 100
 FORMS = {"plain": {}, "biased": {"bias": True, "output_bias": True}, "smooth": {"activation": "gelu"}}

@@ -1,6 +1,7 @@
 """The ball B_(2,inf)(W_0, C0 / sqrt m) and its cone: distances, projection, membership."""
 
 import math
+import pickle
 
 import hypothesis.strategies as st
 import pytest
@@ -298,3 +299,12 @@ def test_the_cone_of_a_network_with_an_output_bias_is_an_error():
     network = TwoLayer(START.W, START.a, None, 0.5)
     with pytest.raises(UsageError, match=r"the cone needs a network without output bias, got 0\.5"):
         LazyBall(network).cone_distance(network)
+
+
+def test_a_ball_is_frozen_and_can_be_sent_to_another_process():
+    ball = LazyBall(TwoLayer.random(3, 6, seed=1), 2.0)
+    with pytest.raises(AttributeError):
+        ball.radius = 1.0
+    sent = pickle.loads(pickle.dumps(ball))
+    assert (sent.C0, sent.radius, repr(sent)) == (ball.C0, ball.radius, repr(ball))
+    assert torch.equal(sent.network0.W, ball.network0.W)

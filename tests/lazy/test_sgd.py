@@ -11,7 +11,7 @@ import gradflip.lazy._sgd as sgd_module
 from cases import refused
 from gradflip import Activation, LazyBall, StopReason, TwoLayer, UsageError, load_data, train
 from gradflip.lazy import train_through
-from reference import train_by_autograd
+from reference import drift_by_loop, train_by_autograd
 from tensors import normal
 
 FORMS = [{}, {"bias": True, "output_bias": True}]
@@ -202,16 +202,16 @@ def as_if_elsewhere(monkeypatch) -> list:
     """Train as on a device that is not the host; the list grows by one whenever a step reads a number back."""
     reads = []
 
-    class Elsewhere(sgd_module._Descent):
+    class Elsewhere(sgd_module.Descent):
         def __init__(self, *given):
             super().__init__(*given)
             self.waits = True
 
-        def reach(self, signal):
-            reads.append(signal)
-            return super().reach(signal)
+        def reach(self, statistics):
+            reads.append(statistics)
+            return super().reach(statistics)
 
-    monkeypatch.setattr(sgd_module, "_Descent", Elsewhere)
+    monkeypatch.setattr(sgd_module, "Descent", Elsewhere)
     return reads
 
 
@@ -293,30 +293,6 @@ def test_training_inside_a_ball_separates_the_digits():
 # The history
 
 
-def probe(network: TwoLayer, start: TwoLayer, x: torch.Tensor) -> tuple[float, float, float]:
-    """Shares of changed (neuron, example) signs and of neurons with one, linearisation error, from the definitions."""
-    pairs, neurons = 0, set()
-    f, f0, linear = [], [], []
-    for point in x:
-        now = point @ network.W.T + (0 if network.bias is None else network.bias)
-        before = point @ start.W.T + (0 if start.bias is None else start.bias)
-        for j in range(network.width):
-            if (float(now[j]) > 0) != (float(before[j]) > 0):
-                pairs += 1
-                neurons.add(j)
-        f.append(float(network(point)))
-        f0.append(float(start(point)))
-        # <grad_W f(W_0), W - W_0> of this example by autograd
-        theta = [part.clone().requires_grad_() for part in (start.W, start.bias) if part is not None]
-        z = theta[0] @ point + (theta[1] if len(theta) > 1 else 0)
-        gradients = torch.autograd.grad(start.activation(z) @ start.a / math.sqrt(start.width), theta)
-        steps = [network.W - start.W, *([] if start.bias is None else [network.bias - start.bias])]
-        linear.append(sum(float((g * step).sum()) for g, step in zip(gradients, steps, strict=True)))
-    change = torch.tensor(f, dtype=torch.float64) - torch.tensor(f0, dtype=torch.float64)
-    error = float((change - torch.tensor(linear, dtype=torch.float64)).norm() / change.norm())
-    return pairs / (network.width * len(x)), len(neurons) / network.width, error
-
-
 @pytest.mark.parametrize("form", FORMS, ids=str)
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 def test_the_history_records_what_its_columns_say(name, form):
@@ -354,7 +330,7 @@ def test_the_history_records_what_its_columns_say(name, form):
             expected = moved[low] + (place - low) * (moved[min(low + 1, 19)] - moved[low])
             assert row[column] == pytest.approx(expected, abs=1e-10)
         if epoch:
-            pairs, neurons, error = probe(now, network, x)
+            pairs, neurons, error = drift_by_loop(now, network, x)
             assert (row["signs_changed"], row["neurons_changed"]) == (pytest.approx(pairs), pytest.approx(neurons))
             assert row["linearization_error"] == pytest.approx(error, rel=1e-7)
     assert history["signs_changed"][-1] > 0
@@ -366,7 +342,7 @@ def test_signs_are_compared_on_the_first_512_training_examples():
     network = TwoLayer.random(3, 6, dtype=torch.float64, seed=3)
     x, y = separable(700, 3, seed=1)
     fit = train(network, x, y, lr=20.0, batch_size=350, max_epochs=2)
-    pairs, _, error = probe(fit.network, network, x[:512])
+    pairs, _, error = drift_by_loop(fit.network, network, x[:512])
     assert fit.history["signs_changed"][-1] == pytest.approx(pairs)
     assert fit.history["linearization_error"][-1] == pytest.approx(error, rel=1e-7)
 

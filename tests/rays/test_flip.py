@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-import gradflip.rays._flip as auto
+import gradflip.rays._blocks as auto
 from cases import FAMILIES, PIECEWISE, SMOOTH, hard_tanh, rays_of, refused, weights
 from gradflip import (
     Bracketed,
@@ -461,7 +461,7 @@ def test_the_finder_is_the_exact_one_where_it_applies():
     x = normal(5, 6, seed=1)
     exact = "certified newton" if kernels() else "piecewise-linear"
     for sigma, method in (("relu", exact), ("leaky_relu", exact), ("abs", "piecewise-linear"), ("tanh", "bracketed")):
-        assert flip(TwoLayer.random(6, 20, activation=sigma), x).method.startswith(method)
+        assert flip(TwoLayer.random(6, 20, activation=sigma), x).finder.startswith(method)
     bracketed = flip(TwoLayer.random(6, 20), x, finder=Bracketed())
     assert Certainty.EXACT not in bracketed.certainty[bracketed.status >= FlipStatus.FLIPPED]
 

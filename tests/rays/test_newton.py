@@ -25,6 +25,7 @@ from gradflip import (
     train,
 )
 from gradflip.rays._numba import kernels, serves
+from gradflip.rays._result import Crossing
 from tensors import normal
 
 needs_numba = pytest.mark.skipif(kernels() is None, reason="numba is not installed")
@@ -40,6 +41,11 @@ def tiny_networks(dtype: torch.dtype):
         yield network, normal(50, dim, seed=seed, dtype=dtype)
 
 
+def nothing_found(ray) -> tuple[Crossing, torch.Tensor]:
+    crossing = Crossing.not_found(len(ray.value), ray.u.device)
+    return crossing, torch.zeros_like(crossing.status, dtype=torch.int32)
+
+
 @pytest.mark.parametrize("finder", [pytest.param(CertifiedNewton(), marks=needs_numba), PiecewiseLinear()])
 def test_no_late_crossing_and_no_step_that_is_no_root_in_16000_rows_of_tiny_networks(finder, monkeypatch):
     rows, sorts = 0, []
@@ -48,7 +54,7 @@ def test_no_late_crossing_and_no_step_that_is_no_root_in_16000_rows_of_tiny_netw
     for network, x in tiny_networks(torch.float64):
         found, before = flip(network, x, finder=finder), len(sorts)
         with monkeypatch.context() as only:
-            only.setattr(piecewise, "bends_at_zero", lambda sigma: False)
+            only.setattr(piecewise, "falling_zero", lambda ray, start, reach: nothing_found(ray))
             sorted_ = flip(network, x, finder=PiecewiseLinear())
         del sorts[before:]
         assert torch.equal(found.status, sorted_.status)
@@ -153,12 +159,14 @@ def test_a_cancelling_network_is_flat_or_at_the_boundary_also_in_float32():
         found = flip(network, normal(4, 3, seed=4).float())
         assert found.status.tolist() == [status] * 4
         assert "4 of 4 rows again in float64" in found.method
+        assert found.refined == 4
 
 
 def test_half_precision_networks_are_computed_in_float32():
     network, x = TwoLayer.random(6, 300, bias=True, dtype=torch.float16, seed=5), normal(20, 6, seed=6)
     found = flip(network, x)
     assert ", float32" in found.method
+    assert found.dtype == torch.float32
     exact = flip(network.to(dtype=torch.float64), x)
     assert torch.equal(found.status, exact.status)
     torch.testing.assert_close(found.step, exact.step, rtol=1e-3, atol=0)
@@ -170,6 +178,7 @@ def test_smooth_networks_are_computed_in_float64():
     found, exact = flip(network, x), flip(network.to(dtype=torch.float64), x)
     assert torch.equal(found.step, exact.step)
     assert ", float64" in found.method
+    assert found.dtype == torch.float64
 
 
 def test_weights_converted_by_blocks_give_the_same_products(monkeypatch):
@@ -191,6 +200,7 @@ def test_without_numba_the_sort_is_taken_and_finds_the_same(monkeypatch, lazily_
         monkeypatch.setattr(module, "kernels", lambda: None)
     plain = flip(network, x)
     assert plain.method.startswith("piecewise-linear, float32")
+    assert (plain.finder, plain.dtype) == ("piecewise-linear", torch.float32)
     assert torch.equal(plain.status, usual.status)
     torch.testing.assert_close(plain.perturbation, usual.perturbation, rtol=0, atol=1e-6)
     with pytest.raises(UsageError, match=r"CertifiedNewton needs numba: pip install 'gradflip\[fast\]'"):

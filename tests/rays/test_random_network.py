@@ -38,6 +38,7 @@ def test_an_implicit_two_layer_network_gives_the_rays_and_flips_of_its_matrix(na
     torch.testing.assert_close(ray.u, stored_ray.u)
     torch.testing.assert_close(ray.v, stored_ray.v)
     assert ("implicit weights" if implicit else "explicit weights") in found.method
+    assert found.weights == ("implicit" if implicit else "explicit")
 
 
 @pytest.mark.parametrize("name", ["relu", "gelu"])

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from gradflip._errors import UsageError
 from gradflip.networks import TwoLayer
-from gradflip.rays import bends_at_zero, left_slopes
 
 _HELD = 2**19  # pre-activations worked on at once: what stays in the cache
 
@@ -56,7 +55,7 @@ class TwoLayerAscent(Ascent):
         self._bias = None if network.bias is None else network.bias.to(self.dtype)
         self._top = network.a.to(self.dtype) / math.sqrt(network.width)
         # then sigma(u) = u sigma'(u), so that f = g . x + what does not depend on x
-        self._bent = bends_at_zero(network.activation)
+        self._bent = network.activation.bends_at_zero
         self._buffers = (self._W.new_empty(0, network.width), self._W.new_empty(0, network.dim))
 
     def rows(self, n: int) -> int:
@@ -79,7 +78,7 @@ class TwoLayerAscent(Ascent):
                 return value, g
             q = sigma.derivative(u).mul_(self._top)
             return value, torch.mm(q, self._W, out=g)
-        left_slopes(sigma, u, u).mul_(self._top)
+        sigma.left_slopes(u, u).mul_(self._top)
         torch.mm(u, self._W, out=g)
         value = torch.linalg.vecdot(g, x) + c
         return value if self._bias is None else value + u @ self._bias, g

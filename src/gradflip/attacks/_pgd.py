@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from gradflip._checks import positive, positive_int
 from gradflip._errors import UsageError
 from gradflip._seeds import generator
 from gradflip.attacks._oracle import Ascent, ModuleAscent, TwoLayerAscent
@@ -83,10 +83,15 @@ def pgd(
     Source: Madry et al. (2018); steps and step size of Wang et al. (2022), Algorithm 1;
         docs/mathematics/lazy-training.md, "Adversarial training".
     """
-    _check_settings(epsilon, steps, restarts, step_size, clip)
+    epsilon, steps, restarts = (
+        positive("epsilon", epsilon),
+        positive_int("steps", steps),
+        positive_int("restarts", restarts),
+    )
+    length = 2.5 * epsilon / steps if step_size is None else positive("step_size", step_size)
+    _check_box(clip)
     ascent = TwoLayerAscent(network) if isinstance(network, TwoLayer) else ModuleAscent(network)
     points, labels = _examples(ascent, x, y)
-    length = 2.5 * epsilon / steps if step_size is None else step_size
     if clip is not None and not bool(((points >= clip[0]) & (points <= clip[1])).all()):
         raise UsageError(f"x must lie in the box clip={clip}; leave clip out or scale the inputs.")
     budget = rounded_budget(points, epsilon)
@@ -167,16 +172,7 @@ def _examples(ascent: Ascent, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return x.detach().to(dtype), y.detach().to(device=x.device, dtype=dtype)
 
 
-def _check_settings(
-    epsilon: float, steps: int, restarts: int, step_size: float | None, clip: tuple[float, float] | None
-) -> None:
-    if not 0 < epsilon < math.inf:
-        raise UsageError(f"epsilon must be positive and finite, got {epsilon}.")
-    for name, count in (("steps", steps), ("restarts", restarts)):
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise UsageError(f"{name} must be a positive integer, got {count!r}.")
-    if step_size is not None and not 0 < step_size < math.inf:
-        raise UsageError(f"step_size must be positive and finite, got {step_size}.")
+def _check_box(clip: tuple[float, float] | None) -> None:
     if clip is not None and not clip[0] < clip[1]:
         raise UsageError(f"clip must be a box (low, high) with low below high, got {clip}.")
 

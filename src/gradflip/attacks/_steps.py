@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._errors import UsageError
-from gradflip.gaussian import RandomNetwork
-from gradflip.networks import TwoLayer
+from gradflip._checks import positive, positive_int
+from gradflip.networks import Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +33,7 @@ class AttackSteps:
         return (self.values * self.values[:, :1] < 0).to(torch.float64).mean(dim=0)
 
 
-def attack_steps(
-    network: TwoLayer | RandomNetwork, x: Float[Tensor, "*batch d"], step: float, steps: int
-) -> AttackSteps:
+def attack_steps(network: Network, x: Float[Tensor, "*batch d"], step: float, steps: int) -> AttackSteps:
     """Follow x_(k+1) = x_k - step sign(f(x_0)) grad f(x_k).
 
     Args:
@@ -57,27 +53,18 @@ def attack_steps(
 
     Source: Daniely & Shacham (2020), whose attack takes several; K = 1 is the step of Montanari & Wu (2022).
     """
-    if not (math.isfinite(step) and step > 0):
-        raise UsageError(f"step must be positive and finite, got {step!r}.")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise UsageError(f"steps must be a positive integer, got {steps!r}.")
+    step, steps = positive("step", step), positive_int("steps", steps)
     start = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float64).reshape(-1)
     at = x
-    value, g = _value_and_gradient(network, at)
+    value, g = network.value_and_gradient(at)
     sign = value.sign().unsqueeze(-1)
     values, relative = [value.reshape(-1).to(torch.float64)], [torch.zeros_like(start)]
     for k in range(1, steps + 1):
         at = at - step * sign * g
         if k < steps:
-            value, g = _value_and_gradient(network, at)
+            value, g = network.value_and_gradient(at)
         else:
-            value = network(at)
+            value = network.value(at)
         values.append(value.reshape(-1).to(torch.float64))
         relative.append(torch.linalg.vector_norm(at - x, dim=-1, dtype=torch.float64).reshape(-1) / start)
     return AttackSteps(torch.stack(values, dim=1), torch.stack(relative, dim=1))
-
-
-def _value_and_gradient(network: TwoLayer | RandomNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
-    if isinstance(network, RandomNetwork):
-        return network.value_and_gradient(x)
-    return network(x), network.gradient(x)

@@ -39,7 +39,8 @@ from gradflip.certificates._upper_bound import (
     norm_upper,
     row_norms_upper,
 )
-from gradflip.lazy._ball import LazyBall, rows
+from gradflip.lazy._ball import LazyBall
+from gradflip.lazy._rows import rows
 from gradflip.networks import TwoLayer
 
 _HELD = 2**22  # pre-activations held at once

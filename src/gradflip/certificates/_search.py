@@ -18,7 +18,6 @@ from torch import Tensor
 from gradflip.certificates._upper_bound import RADIUS_SLACK
 from gradflip.lazy._ball import LazyBall
 from gradflip.lazy._extrema import maxima
-from gradflip.rays import bends_at_zero, left_slopes
 
 _HELD = 2**19  # pre-activations per block, so that they stay in the cache
 _LAST = 0.05  # length of the last step, in budgets
@@ -53,7 +52,7 @@ class MaxMargin:
         self._top = a / math.sqrt(network.width)
         far = torch.tensor([-1e3, 1e3], dtype=torch.float64)
         rising = sigma.turning == () and bool(sigma(far)[0] <= sigma(far)[1])
-        self._rising, self._bent = rising, rising and bends_at_zero(sigma)
+        self._rising, self._bent = rising, rising and sigma.bends_at_zero
         self._W = torch.cat([W, signs[:, None]], dim=1) if rising else W
         self.block = max(64, min(1024, _HELD // network.width)) if W.device.type == "cpu" else 2**14
         self._u, self._g, self._in = (W.new_empty(0, k) for k in (network.width, network.dim + 1, network.dim + 1))
@@ -82,7 +81,7 @@ class MaxMargin:
         self._product(inputs, u)
         constant = self.network.output_bias or 0.0
         if self._bent:
-            left_slopes(sigma, u, u).mul_(self._top)
+            sigma.left_slopes(u, u).mul_(self._top)
             torch.mm(u, self._W, out=g)
             value = torch.linalg.vecdot(g, inputs)  # sigma(v) = v sigma'(v)
             if self._bias is not None:

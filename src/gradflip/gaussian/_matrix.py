@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._checks import positive, positive_int
 from gradflip._errors import UsageError
 
 
@@ -42,12 +43,10 @@ class GaussianMatrix(ABC):
     """
 
     def __init__(self, shape: tuple[int, int], std: float, draws: int | None = None) -> None:
-        rows, columns = shape
-        for name, size in (("rows", rows), ("columns", columns), ("draws", 1 if draws is None else draws)):
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise UsageError(f"{name} of a Gaussian matrix must be a positive integer, got {size!r}.")
-        if not (math.isfinite(std) and std > 0):
-            raise UsageError(f"std must be positive and finite, got {std!r}.")
+        of = "of a Gaussian matrix"
+        rows, columns = positive_int(f"rows {of}", shape[0]), positive_int(f"columns {of}", shape[1])
+        draws = None if draws is None else positive_int(f"draws {of}", draws)
+        std = positive("std", std)
         self.shape = (rows, columns)
         self.std = float(std)
         self.draws = draws

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, final, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._checks import finite, one_of, positive, positive_int
 from gradflip._errors import UsageError
 from gradflip._memory import free_memory
 from gradflip._seeds import generator
 from gradflip.gaussian._dense import DenseGaussian
 from gradflip.gaussian._implicit import ImplicitGaussian
-from gradflip.gaussian._matrix import GaussianMatrix, finite
-from gradflip.networks import Activation, activation
+from gradflip.gaussian._matrix import GaussianMatrix
+from gradflip.networks import Activation, Network, activation
 
 Top = Literal["sign", "gaussian"]
 
 
-class RandomNetwork:
+@final
+class RandomNetwork(Network):
     """A network at random initialisation, in `sqrt-d` scaling, known by products with its weight matrices only.
 
     f(x) = n_L^(-1/2) a . h_L with h_l = sigma(W_l h_(l-1)), h_0 = x; the entries of W_l are i.i.d.
@@ -63,12 +65,9 @@ class RandomNetwork:
     ) -> None:
         self.widths = _checked_widths(widths)
         self.activation = _checked_activation(activation)
-        if not (math.isfinite(weight_variance) and weight_variance > 0):
-            raise UsageError(f"weight_variance must be positive and finite, got {weight_variance!r}.")
-        if top not in ("sign", "gaussian"):
-            raise UsageError(f"top must be 'sign' or 'gaussian', got {top!r}.")
-        if draws is not None and (isinstance(draws, bool) or not isinstance(draws, int) or draws < 1):
-            raise UsageError(f"draws must be a positive integer or None, got {draws!r}.")
+        weight_variance = positive("weight_variance", weight_variance)
+        one_of("top", top, get_args(Top))
+        draws = None if draws is None else positive_int("draws", draws, expected="a positive integer or None")
         self.weight_variance, self.top, self.seed = float(weight_variance), top, seed
         self.implicit, self.draws = implicit, draws
         self._check_memory()
@@ -96,6 +95,16 @@ class RandomNetwork:
         return self.widths[0]
 
     @property
+    def dtype(self) -> torch.dtype:
+        """float64."""
+        return torch.float64
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU."""
+        return torch.device("cpu")
+
+    @property
     def depth(self) -> int:
         """Number L of hidden layers."""
         return len(self.layers)
@@ -114,6 +123,20 @@ class RandomNetwork:
 
         Shape:
             x `(n, d)`, or `(draws, n, d)`; result `(n,)`, or `(draws, n)`. One product with each matrix.
+        """
+        return self.value(x)
+
+    def value(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
+        """Values of f: the same as a call.
+
+        Args:
+            x: Inputs, as for a call.
+
+        Returns:
+            Values.
+
+        Raises:
+            UsageError: If x has the wrong shape or is not finite.
         """
         return self._top(self._pre_activations(self._checked(x))[-1])
 
@@ -171,8 +194,7 @@ class RandomNetwork:
         if x.ndim != len(form) + 1 or x.shape[-1] != self.dim or (self.draws or x.shape[0]) != x.shape[0]:
             wanted = ", ".join(map(str, (*form, self.dim)))
             raise UsageError(f"x must have shape ({wanted}), one input a row, got {tuple(x.shape)}.")
-        if not finite(x):
-            raise UsageError(f"x must be finite, got {int((~x.isfinite()).sum())} entries that are NaN or infinite.")
+        finite("x", x)
         return x.detach().to(torch.float64)
 
     def _check_memory(self) -> None:
@@ -195,10 +217,8 @@ def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
         raise UsageError(
             f"widths must list the input dimension and at least one hidden width, such as [100, 1000], got {widths!r}."
         )
-    for width in found:
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise UsageError(f"widths must be positive integers, got {width!r} in {list(found)!r}.")
-    return found
+    where = f" in {list(found)!r}"
+    return tuple(positive_int("widths", width, expected="positive integers", hint=where) for width in found)
 
 
 def _checked_activation(which: str | Activation) -> Activation:

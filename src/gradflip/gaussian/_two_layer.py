@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._errors import UsageError
+from gradflip._checks import one_of, positive, positive_int
 from gradflip.gaussian._network import Top, _checked_activation, _checked_widths
 from gradflip.networks import Activation
 
@@ -97,14 +98,10 @@ def draw_two_layer(
         layers".
     """
     sigma = _checked_activation(activation)
-    _checked_widths([dim, width])
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-        raise UsageError(f"draws must be a positive integer, got {draws!r}.")
-    if not (math.isfinite(weight_variance) and weight_variance > 0):
-        raise UsageError(f"weight_variance must be positive and finite, got {weight_variance!r}.")
-    if top not in ("sign", "gaussian"):
-        raise UsageError(f"top must be 'sign' or 'gaussian', got {top!r}.")
-    form, c = (draws, width), float(weight_variance)
+    dim, width = _checked_widths([dim, width])
+    draws, c = positive_int("draws", draws), float(positive("weight_variance", weight_variance))
+    one_of("top", top, get_args(Top))
+    form = draws, width
     u = torch.randn(form, generator=generator, dtype=torch.float64)
     if c != 1.0:
         u *= math.sqrt(c)

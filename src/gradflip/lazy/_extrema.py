@@ -9,11 +9,14 @@ Source: docs/mathematics/certificates.md, "Extremes over the ball".
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
+from gradflip.lazy._rows import rows
 from gradflip.networks import Activation, TwoLayer
 
 _BLOCK = 2**20  # pre-activations held at once
@@ -87,6 +90,49 @@ def sums_of_maxima(
             best, _ = maxima(network.activation, u - reach, u + reach, torch.outer(y[i], signs))
             total[i] += best @ a.abs()
     return total
+
+
+def largest_margins(network: TwoLayer, radius: float, x: Tensor, y: Tensor) -> Float[Tensor, " n"]:
+    """The largest y f over the ball around a network, exact up to rounding.
+
+    Args:
+        network: The centre, in `unit` scaling.
+        radius: The radius.
+        x: Inputs, as `checked_points` returns them.
+        y: Labels.
+
+    Returns:
+        The maximum at each input, in float64.
+
+    Shape:
+        x `(n, d)`, y and result `(n,)`.
+    """
+    radii = torch.full((network.width,), radius, dtype=torch.float64, device=x.device)
+    total = sums_of_maxima(network, x, y, input_norms(network, x), radii)
+    return total / math.sqrt(network.width) + y * (network.output_bias or 0.0)
+
+
+def maximiser(network: TwoLayer, radius: float, x: Tensor, y: Tensor) -> Float[Tensor, "m k"]:
+    """Weights of the ball at which y f is largest at one input, up to rounding.
+
+    Args:
+        network: The centre, in float64 and `unit` scaling.
+        radius: The radius.
+        x: The input, `(1, d)`, as `checked_points` returns it.
+        y: Its label, `(1,)`.
+
+    Returns:
+        The rows w_(j,0) + t_j r x / |x| of [W, b]; those of the centre if the input is 0 and there are no biases.
+    """
+    start, ray = rows(network), with_ones(network, x)[0]
+    length = torch.linalg.vector_norm(ray)
+    if not length > 0:
+        return start
+    u = start @ ray
+    reach = radius * length
+    _, place = maxima(network.activation, u - reach, u + reach, y * torch.where(network.a < 0, -1.0, 1.0))
+    t = ((place - u) / reach).clamp(-1.0, 1.0)
+    return start + torch.outer(t * radius, ray / length)
 
 
 def input_norms(network: TwoLayer, x: Tensor) -> Float[Tensor, " n"]:

@@ -1,117 +1,30 @@
-"""Standard training inside the lazy regime: mini-batch SGD on the logistic loss, stopped at the surface of a ball."""
+"""Standard training in the lazy regime: mini-batch SGD on the logistic loss, stopped at the surface of a ball."""
 
 from __future__ import annotations
 
-import enum
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._errors import FileError, UsageError
+from gradflip._errors import UsageError
 from gradflip._seeds import generator
-from gradflip.lazy._ball import LazyBall, with_rows
+from gradflip.lazy._ball import LazyBall
+from gradflip.lazy._descent import Batch, Descent
+from gradflip.lazy._examples import check_examples
+from gradflip.lazy._fit import Fit, StopReason
 from gradflip.lazy._history import Recorder
+from gradflip.lazy._rows import with_rows
+from gradflip.lazy._settings import SGD, check_count, check_word
 from gradflip.networks import TwoLayer
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Check = Literal["step", "epoch"]
 Keep = Literal["inside", "outside"]
 Shuffle = Literal["every-epoch", "once"]
-
-
-_NUMBERS = ("steps", "epochs", "deviation", "left_at", "converged", "robust_accuracy")
-
-
-class StopReason(enum.Enum):
-    """Why a training stopped."""
-
-    LEFT_BALL = "left-ball"
-    """An iterate was outside the ball."""
-    MAX_EPOCHS = "max-epochs"
-    """All epochs were run and no iterate that was looked at left the ball."""
-    PLATEAU = "plateau"
-    """The robust training accuracy had not risen for 20 epochs (adversarial training)."""
-    DIVERGED = "diverged"
-    """The loss was not finite."""
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """A trained network and how it came about.
-
-    Attributes:
-        network: The network returned: by default the last iterate inside the ball.
-        history: A row per epoch, before the first and at the end (see `gradflip.lazy.Recorder` for the columns).
-        stopped_because: Why training stopped.
-        steps: SGD steps behind `network`.
-        epochs: The same in epochs, a fraction where it stopped within one.
-        deviation: max_j |w_j - w_(j,0)| of `network`, `unit` scaling.
-        left_at: The same for the first iterate seen outside the ball; `None` if none was.
-        converged: Of adversarial training, whether doubling the epochs moved the robust training accuracy by less than
-            0.01; else `None`.
-        robust_accuracy: Of adversarial training with test data, their share that PGD-100 with 5 restarts from the
-            inputs themselves and from random points does not flip; else `None`.
-    """
-
-    network: TwoLayer
-    history: pl.DataFrame
-    stopped_because: StopReason
-    steps: int
-    epochs: float
-    deviation: float
-    left_at: float | None
-    converged: bool | None = None
-    robust_accuracy: float | None = None
-
-    def save(self, path: str | Path) -> None:
-        """Write the network and how it came about to one safetensors file, which `TwoLayer.load` reads too.
-
-        Args:
-            path: The file, `.safetensors`.
-
-        Raises:
-            UsageError: If the activation is not a built-in one.
-            FileError: If the file cannot be written.
-        """
-        numbers = {name: getattr(self, name) for name in _NUMBERS} | {"stopped_because": self.stopped_because.value}
-        numbers["history"] = self.history.to_dict(as_series=False)
-        self.network.save(path, about={"fit": json.dumps(numbers)})
-
-    @staticmethod
-    def load(path: str | Path) -> Fit:
-        """Read what `save` wrote.
-
-        Args:
-            path: The file.
-
-        Returns:
-            A `Fit`.
-
-        Raises:
-            FileError: If the file is missing or damaged, or holds a network without a training.
-        """
-        import polars as pl
-        from safetensors import safe_open
-
-        network = TwoLayer.load(path)
-        try:
-            with safe_open(str(path), framework="pt") as opened:
-                numbers = json.loads((opened.metadata() or {})["fit"])
-            schema = {name: pl.Int64 if name == "step" else pl.Float64 for name in numbers["history"]}
-            history = pl.DataFrame(numbers.pop("history"), schema=schema)
-            why = StopReason(numbers.pop("stopped_because"))
-            return Fit(network, history, why, **{name: numbers[name] for name in _NUMBERS})
-        except Exception as error:  # a header that is no JSON, or lacks something
-            raise FileError(f"{path} holds a network but no training of it: {error!r}; use TwoLayer.load.") from error
 
 
 def train(
@@ -133,34 +46,33 @@ def train(
 ) -> Fit:
     """Train W (and b) by SGD on log(1 + exp(-y f)) until an iterate leaves the ball.
 
-    The top weights and the output bias stay as they are. A `sqrt-d` network is trained in `unit` scaling, on x /
-    sqrt(d), and returned in its own: `lr` means the same in both.
+    Top weights and output bias are not trained. A `sqrt-d` network is trained in `unit` scaling, on x / sqrt(d), and
+    returned in its own scaling, so that `lr` means the same in both.
 
     Args:
         network0: The initialisation.
         x: Training inputs.
         y: Labels, -1 or +1.
-        ball: The ball that must not be left, around `network0`; `None` for none.
+        ball: The ball around `network0` at whose surface training stops; `None` for none.
         lr: Learning rate.
-        batch_size: Examples a step.
-        max_epochs: Passes over the data at most.
-        check: Whether the ball is checked after every step (the paper's text) or once an epoch (its published runs).
-        keep: Whether the last iterate inside the ball that was looked at is returned, or the first outside (published
-            runs).
-        shuffle: New batches every epoch, or one order for all (published runs).
+        batch_size: Examples per step.
+        max_epochs: Upper limit of the passes over the data.
+        check: Whether the ball is checked after every step (text of the paper) or once per epoch (published runs).
+        keep: Whether to return the last checked iterate inside the ball (text), or the first outside (published runs).
+        shuffle: New batches every epoch, or one order for all epochs (published runs).
         seed: Seed of the order of the examples.
         test: Inputs and labels whose error the history records.
-        record_every: Epochs between two rows of the history; more than 1 where an epoch is only a few steps.
-        progress: Called with the share of `max_epochs` done.
+        record_every: Epochs between two rows of the history; above 1 where an epoch is only a few steps.
+        progress: Called after each epoch with the fraction of `max_epochs` completed.
 
     Returns:
-        A `Fit`.
+        The trained network and its record.
 
     Raises:
-        UsageError: If a shape, a label or a setting is not as stated.
+        UsageError: If a shape, a label or a setting is wrong.
 
     Shape:
-        x `(n, d)`, y `(n,)`. Two matrix products a step; the check costs next to nothing (`train_through`).
+        x `(n, d)`, y `(n,)`. Two matrix products per step; the check after every step is nearly free.
 
     Source: Wang et al. (2022), Section 5.1; docs/mathematics/lazy-training.md, "SGD up to the surface".
     """
@@ -189,40 +101,41 @@ def train_through(
     record_every: int = 1,
     progress: Callable[[float], None] | None = None,
 ) -> list[Fit]:
-    """One trajectory through several balls around one initialisation: the `Fit` that `train` gives for each of them.
+    """Train once through several balls around one initialisation: the `Fit` that `train` returns for each of them.
 
-    The check after every step is exact and nearly free. In one step neuron j moves by at most (lr / sqrt m) |a_j|
-    sup|sigma'| sum_i |c_i| |x_i|, c the derivative of the mean loss; the sum of these since the last look bounds the
-    deviation, and only where it passes the radius is the deviation computed.
+    The check after every step is exact and nearly free: bounds of how far each step moves a neuron, summed since the
+    last exact deviation, bound the deviation, which is computed only where the bound exceeds the radius.
 
     Args:
         network0: The initialisation.
         x: Training inputs.
         y: Labels, -1 or +1.
-        balls: The balls, all around `network0`; without any, one `Fit` of the whole training.
+        balls: Balls around `network0`; without any, one `Fit` of the whole training.
         lr: Learning rate.
-        batch_size: Examples a step.
-        max_epochs: Passes over the data at most.
+        batch_size: Examples per step.
+        max_epochs: Upper limit of the passes over the data.
         check: As for `train`.
         keep: As for `train`.
         shuffle: As for `train`.
         seed: Seed of the order of the examples.
         test: Inputs and labels whose error the history records.
-        record_every: Epochs between two rows of the history; more than 1 where an epoch is only a few steps.
-        progress: Called with the share of `max_epochs` done.
+        record_every: Epochs between two rows of the history; above 1 where an epoch is only a few steps.
+        progress: Called after each epoch with the fraction of `max_epochs` completed.
 
     Returns:
-        A `Fit` for each ball, in the order given.
+        A `Fit` per ball, in the given order.
 
     Raises:
-        UsageError: If a shape, a label or a setting is not as stated.
+        UsageError: If a shape, a label or a setting is wrong.
 
     Shape:
         x `(n, d)`, y `(n,)`.
+
+    Source: docs/mathematics/lazy-training.md, "SGD up to the surface".
     """
     unit = network0.rescale("unit")
     factor = 1.0 if network0.scaling == "unit" else 1 / math.sqrt(network0.dim)
-    _check_settings(lr, batch_size, max_epochs, record_every, check, keep, shuffle)
+    sgd, rules = SGD(lr, batch_size, max_epochs), _Rules(check, keep, shuffle, record_every)
     if lr > torch.finfo(unit.W.dtype).max:
         raise UsageError(f"lr must be positive and finite in {unit.W.dtype}, the type of the network, got {lr}.")
     for ball in balls:
@@ -232,254 +145,155 @@ def train_through(
     test_points, test_labels = check_examples(unit, *test, "test x", "test y") if test else (None, None)
     if test_points is not None:
         test_points = test_points * factor
-    descent = _Descent(unit, points * factor, labels, lr)
+    descent = Descent(unit, points * factor, labels, lr)
     recorder = Recorder(unit, descent.points, descent.labels, test_points, test_labels)
-
-    order = sorted(range(len(balls)), key=lambda i: balls[i].radius)
-    fits: dict[int, Fit] = {}
-
-    def finish(i: int, trained: Tensor, why: StopReason, steps: int, left_at: float | None) -> None:
-        # a copy, since training may go on in this memory
-        network = with_rows(unit, trained.mT.clone(memory_format=torch.contiguous_format)).rescale(network0.scaling)
-        if balls and keep == "inside" and network.scaling != "unit":
-            network = balls[i].project(network)  # the rescaling rounds, perhaps out of the ball
-        epochs = steps / descent.steps_an_epoch(batch_size)
-        seen = [row for row in recorder.rows if row["step"] <= steps]
-        final = [] if seen[-1]["step"] == steps else [recorder.row(epochs, steps, trained.mT, None)]
-        history = recorder.frame([*seen, *final])
-        deviation = descent.deviation(trained)
-        fits[i] = Fit(network, history, why, steps, epochs, deviation, left_at)
-
-    def finish_open(trained: Tensor, why: StopReason, steps: int) -> list[Fit]:
-        for i in order or [0]:
-            finish(i, trained, why, steps, None)
-        return [fits[i] for i in sorted(fits)]
-
-    def all_left(deviation: float) -> bool:
-        """Finish the balls that the current iterate is outside of; whether none is open any more."""
-        while order and deviation > balls[order[0]].radius:
-            chosen, steps = (inside, inside_steps) if keep == "inside" else (descent.trained, step)
-            finish(order.pop(0), chosen, StopReason.LEFT_BALL, steps, deviation)
-        return bool(balls) and not order
-
-    draw = generator(seed, "batches")
-    permutation = torch.randperm(len(labels), generator=draw)
-    inside, inside_steps = descent.trained.clone(), 0  # the last iterate looked at, in all balls still open
-    bound, step = 0.0, 0
-    free = 0  # steps that stay inside whatever they are: on a device that is not the host none of them waits for it
-    recorder.add(0.0, 0, descent.trained.mT, None)
-    for epoch in range(max_epochs):
-        if shuffle == "every-epoch" and epoch:
-            permutation = torch.randperm(len(labels), generator=draw)
-        for batch in descent.batches(permutation.to(labels.device), batch_size):
-            radius = balls[order[0]].radius if order else math.inf
-            signal = descent.gradient(batch)
-            if free > 0:
-                descent.note(signal)
-                descent.move(batch)
-                step, free = step + 1, free - 1
-                continue
-            bound += descent.noted()
-            reach = descent.reach(signal)
-            if math.isnan(bound + reach):
-                return finish_open(inside, StopReason.DIVERGED, inside_steps)
-            look = check == "step" and bound + reach > radius
-            if look:
-                inside.copy_(descent.trained)
-                inside_steps = step
-            descent.move(batch)
-            step += 1
-            bound += reach
-            if look:
-                bound = descent.deviation()
-                if all_left(bound):
-                    return [fits[i] for i in sorted(fits)]
-            if descent.waits:
-                free = descent.steps_within(balls[order[0]].radius - bound if check == "step" and order else math.inf)
-        if (epoch + 1) % record_every == 0:
-            recorder.add(epoch + 1.0, step, descent.trained.mT, descent.passed())
-        if (check == "epoch" or not balls) and not bool(descent.trained.isfinite().all()):
-            return finish_open(inside, StopReason.DIVERGED, inside_steps)
-        if check == "epoch" and all_left(descent.deviation()):
-            return [fits[i] for i in sorted(fits)]
-        if check == "epoch" or not balls:
-            inside.copy_(descent.trained)
-            inside_steps = step
-        if progress:
-            progress((epoch + 1) / max_epochs)
-    return finish_open(descent.trained, StopReason.MAX_EPOCHS, step)
+    trajectory = _Trajectory(network0, balls, sgd, rules, seed, descent, recorder)
+    return trajectory.run(progress)
 
 
 @dataclass(frozen=True)
-class _Signal:
-    """What one step tells of itself, still on its device: sum of |c| |x| times the batch size, sum of margins."""
+class _Rules:
+    """When the balls are checked, which iterate is kept, how batches are drawn, how often a row is recorded."""
 
-    pull: Tensor
-    margins: Tensor
-    count: int
+    check: Check
+    keep: Keep
+    shuffle: Shuffle
+    record_every: int
 
-
-@dataclass(frozen=True)
-class _Batch:
-    """Views of one step's examples in the buffers of a `_Descent`."""
-
-    inputs: Tensor
-    labels: Tensor
-    lengths: Tensor
-    margins: Tensor
-    slopes: Tensor
+    def __post_init__(self) -> None:
+        check_count("record_every", self.record_every)
+        check_word("check", self.check, get_args(Check))
+        check_word("keep", self.keep, get_args(Keep))
+        check_word("shuffle", self.shuffle, get_args(Shuffle))
 
 
-class _Descent:
-    """The mutable state of one trajectory, and buffers that live as long as it does.
+class _Iterate(NamedTuple):
+    """Weights as `Descent.trained` holds them, and the steps that lead to them."""
 
-    `trained` holds [W, b] transposed, `(k, m)`: both products of a step then read it along its rows.
+    trained: Tensor
+    steps: int
+
+
+class _Trajectory:
+    """One SGD trajectory through balls around its start.
+
+    Attributes:
+        open: Indices of the balls that no checked iterate was outside of, smallest first.
+        fits: Results by ball, for those that training is done with.
+        steps: Steps done.
+        inside: The last iterate that was checked, inside all open balls.
+        bound: Upper bound of the deviation of the current iterate.
+        free: Number of next steps that stay inside whatever they are: none of them waits for an accelerator.
     """
 
-    def __init__(self, network: TwoLayer, x: Tensor, y: Tensor, lr: float) -> None:
-        self.network, self.labels = network, y
-        ones = x.new_ones(len(x), 1)
-        self.points = x if network.bias is None else torch.cat([x, ones], dim=1)
-        start = network.W if network.bias is None else torch.cat([network.W, network.bias[:, None]], dim=1)
-        self._start = start.mT.contiguous()
-        self.trained = self._start.clone()
-        self._moved = torch.empty_like(self._start)
-        self._top = network.a / math.sqrt(network.width)
-        self._lr = lr
-        self._lengths = torch.linalg.vector_norm(self.points, dim=1)
-        sigma = network.activation
-        at_zero = float(sigma.derivative(torch.zeros((), dtype=torch.float64)))
-        self._relu = (sigma.kinks, sigma.slopes, at_zero) == ((0.0,), (0.0, 1.0), 0.0) and sigma.homogeneous
-        steepest = math.inf if sigma.lipschitz is None else float(network.a.abs().max()) * sigma.lipschitz
-        # a sum of float32 terms errs by far less than 1e-5
-        self._rate = lr / math.sqrt(network.width) * steepest * (1 + 1e-5)
-        # each entry of W rounds by half a unit in the last place a step
-        largest = float(torch.linalg.vector_norm(start, dim=1).max())
-        self._rounding = 2 * torch.finfo(network.W.dtype).eps * largest
-        # a step moves a neuron by at most this, as |c| sums to at most 1
-        self._worst = self._rate * float(self._lengths.max()) + self._rounding
-        self.waits = x.device.type != "cpu"  # whether reading a number waits for the device
-        self._noted, self._notes = x.new_zeros((), dtype=torch.float64), 0
-        # an epoch's examples in its order
-        self._inputs, self._signs = torch.empty_like(self.points), torch.empty_like(y)
-        self._sizes, self._margins = torch.empty_like(y), torch.empty_like(y)
+    def __init__(
+        self, network0: TwoLayer, balls: Sequence[LazyBall], sgd: SGD, rules: _Rules, seed: int, descent: Descent,
+        recorder: Recorder,
+    ) -> None:  # fmt: skip
+        self._network0, self._balls, self._sgd, self._rules = network0, balls, sgd, rules
+        self._descent, self._recorder = descent, recorder
+        self._generator = generator(seed, "batches")
+        self._permutation = self._shuffled()
+        self.open = sorted(range(len(balls)), key=lambda i: balls[i].radius)
+        self.fits: dict[int, Fit] = {}
+        self.steps = 0
+        self.inside = _Iterate(descent.trained.clone(), 0)
+        self.bound = 0.0
+        self.free = 0
+        recorder.add(0.0, 0, descent.trained.mT, None)
 
-    def steps_an_epoch(self, batch_size: int) -> int:
-        return math.ceil(len(self.labels) / batch_size)
-
-    def batches(self, permutation: Tensor, batch_size: int) -> Iterator[_Batch]:
-        """The examples of an epoch, gathered at once."""
-        torch.index_select(self.points, 0, permutation, out=self._inputs)
-        torch.index_select(self.labels, 0, permutation, out=self._signs)
-        torch.index_select(self._lengths, 0, permutation, out=self._sizes)
-        hidden = self.points.new_empty(min(batch_size, len(permutation)), self.network.width)
-        columns = (self._inputs, self._signs, self._sizes, self._margins)
-        for inputs, signs, sizes, margins in zip(*(torch.split(c, batch_size) for c in columns), strict=True):
-            yield _Batch(inputs, signs, sizes, margins, hidden[: len(inputs)])
-
-    def gradient(self, batch: _Batch) -> _Signal:
-        """Scale the batch to the gradient's two factors."""
-        sigma, u = self.network.activation, batch.slopes
-        torch.mm(batch.inputs, self.trained, out=u)
-        if self._relu:
-            f = torch.mv(u.relu_(), self._top)
-            u.sign_()
+    def run(self, progress: Callable[[float], None] | None) -> list[Fit]:
+        """Train until every ball is left, the loss diverges or the epochs are done."""
+        for epoch in range(self._sgd.max_epochs):
+            if not self._epoch(epoch):
+                break
+            if progress:
+                progress((epoch + 1) / self._sgd.max_epochs)
         else:
-            f = torch.mv(sigma(u), self._top)
-            u.copy_(sigma.derivative(u))
-        if self.network.output_bias:
-            f += self.network.output_bias
-        torch.mul(f, batch.labels, out=batch.margins)
-        pull = torch.sigmoid(-batch.margins)  # the loss falls by this much a unit of the margin
-        signal = _Signal(torch.dot(pull, batch.lengths), batch.margins.sum(), len(f))
-        batch.inputs.mul_(pull.mul_(batch.labels)[:, None])
-        u.mul_(self._top)
-        return signal
+            self._finish(StopReason.MAX_EPOCHS, self._now())
+        return [self.fits[i] for i in sorted(self.fits)]
 
-    def reach(self, signal: _Signal) -> float:
-        """How far a neuron may move by the step, NaN if f is not finite."""
-        if not math.isfinite(float(signal.margins)):
-            return math.nan
-        total = float(signal.pull) / signal.count
-        return self._rate * total + self._rounding if total else self._rounding
+    def _epoch(self, epoch: int) -> bool:
+        """One pass over the data; whether training continues."""
+        descent, rules = self._descent, self._rules
+        if rules.shuffle == "every-epoch" and epoch:
+            self._permutation = self._shuffled()
+        order = self._permutation.to(descent.labels.device)
+        if not all(self._step(batch) for batch in descent.batches(order, self._sgd.batch_size)):
+            return False
+        if (epoch + 1) % rules.record_every == 0:
+            self._recorder.add(epoch + 1.0, self.steps, descent.trained.mT, descent.passed())
+        if rules.check == "step" and self._balls:
+            return True  # checked after every step
+        if not bool(descent.trained.isfinite().all()):
+            return self._finish(StopReason.DIVERGED, self.inside)
+        if rules.check == "epoch" and not self._leave(descent.deviation()):
+            return False
+        self._remember()
+        return True
 
-    def note(self, signal: _Signal) -> None:
-        """Add the step to those noted, on the device."""
-        self._noted += (signal.pull + 0 * signal.margins) / signal.count
-        self._notes += 1
+    def _step(self, batch: Batch) -> bool:
+        """One step of SGD; whether training continues."""
+        descent, every_step = self._descent, self._rules.check == "step"
+        statistics = descent.gradient(batch)
+        if self.free > 0:
+            descent.note(statistics)
+            descent.move(batch)
+            self.steps, self.free = self.steps + 1, self.free - 1
+            return True
+        self.bound += descent.noted()
+        reach = descent.reach(statistics)
+        if math.isnan(self.bound + reach):
+            return self._finish(StopReason.DIVERGED, self.inside)
+        may_leave = every_step and self.bound + reach > self._radius()
+        if may_leave:
+            self._remember()
+        descent.move(batch)
+        self.steps += 1
+        self.bound += reach
+        if may_leave:
+            self.bound = descent.deviation()
+            if not self._leave(self.bound):
+                return False
+        if descent.waits:
+            self.free = descent.steps_within(self._radius() - self.bound if every_step and self.open else math.inf)
+        return True
 
-    def noted(self) -> float:
-        """How far a neuron may have moved by the steps noted, NaN if f was not finite; they are then forgotten."""
-        if not self._notes:
-            return 0.0
-        total, count = float(self._noted), self._notes
-        self._noted.zero_()
-        self._notes = 0
-        return self._rate * total + count * self._rounding if total else count * self._rounding
+    def _leave(self, deviation: float) -> bool:
+        """Finish the balls that the current iterate is outside of; whether training continues."""
+        while self.open and deviation > self._radius():
+            kept = self.inside if self._rules.keep == "inside" else self._now()
+            i = self.open.pop(0)
+            self.fits[i] = self._fit(i, StopReason.LEFT_BALL, kept, deviation)
+        return bool(self.open) or not self._balls
 
-    def steps_within(self, distance: float) -> int:
-        """How many steps cannot take a neuron further than this; at most until the end of an epoch or so."""
-        return int(min(max(0.0, distance) / self._worst, len(self.labels)))
+    def _finish(self, why: StopReason, kept: _Iterate) -> bool:
+        """Finish the balls that are still open, or the training without a ball; training does not continue."""
+        for i in self.open or [0]:
+            self.fits[i] = self._fit(i, why, kept, None)
+        return False
 
-    def move(self, batch: _Batch) -> None:
-        """Take the step: W += (lr / batch size) slopes^T inputs, transposed."""
-        self.trained.addmm_(batch.inputs.mT, batch.slopes, alpha=self._lr / len(batch.inputs))
+    def _fit(self, i: int, why: StopReason, kept: _Iterate, left_at: float | None) -> Fit:
+        unit, scaling = self._descent.network, self._network0.scaling
+        # a copy, since training may continue in this memory
+        trained = kept.trained.mT.clone(memory_format=torch.contiguous_format)
+        network = with_rows(unit, trained).rescale(scaling)
+        if self._balls and self._rules.keep == "inside" and scaling != "unit":
+            network = self._balls[i].project(network)  # the rescaling rounds, perhaps out of the ball
+        epochs = kept.steps / self._sgd.steps_per_epoch(len(self._descent.labels))
+        history = self._recorder.until(epochs, kept.steps, kept.trained.mT)
+        return Fit(network, history, why, kept.steps, epochs, self._descent.deviation(kept.trained), left_at)
 
-    def passed(self) -> tuple[float, float]:
-        """Mean loss and share of errors over the epoch's batches as they passed."""
-        loss = torch.nn.functional.softplus(-self._margins.to(torch.float64)).mean()
-        return float(loss), float((self._margins <= 0).to(torch.float64).mean())
+    def _now(self) -> _Iterate:
+        return _Iterate(self._descent.trained, self.steps)
 
-    def deviation(self, trained: Tensor | None = None) -> float:
-        """max_j |w_j - w_(j,0)|: all neurons in the network's type, the largest again in float64."""
-        trained = self.trained if trained is None else trained
-        distances = torch.linalg.vector_norm(torch.sub(trained, self._start, out=self._moved), dim=0)
-        largest = distances >= (1 - 1e-4) * distances.max()
-        moved = trained[:, largest].to(torch.float64) - self._start[:, largest].to(torch.float64)
-        return float(torch.linalg.vector_norm(moved, dim=0).max())
+    def _remember(self) -> None:
+        """Keep the current iterate, in the memory of the one before."""
+        self.inside = _Iterate(self.inside.trained.copy_(self._descent.trained), self.steps)
 
+    def _radius(self) -> float:
+        """Radius of the smallest open ball."""
+        return self._balls[self.open[0]].radius if self.open else math.inf
 
-def check_examples(network: TwoLayer, x: Tensor, y: Tensor, x_name: str, y_name: str) -> tuple[Tensor, Tensor]:
-    """Checked inputs and labels in the type of the network.
-
-    Args:
-        network: Gives dimension, type and device.
-        x: Inputs.
-        y: Labels.
-        x_name: How the caller calls them.
-        y_name: The same of the labels.
-
-    Returns:
-        Both of them.
-
-    Raises:
-        UsageError: If a shape, an entry or a label is not as it must be.
-    """
-    if x.ndim != 2 or x.shape[1] != network.dim or not len(x):
-        raise UsageError(f"{x_name} must have shape (n, {network.dim}) with n at least 1, got {tuple(x.shape)}.")
-    if y.shape != x.shape[:1]:
-        raise UsageError(f"{y_name} must have one label per row of {x_name}, {len(x)}, got shape {tuple(y.shape)}.")
-    if x.device != network.W.device or y.device != network.W.device:
-        raise UsageError(f"{x_name} and {y_name} must be on the device of the network, {network.W.device}.")
-    if not bool(torch.isfinite(x).all()):
-        raise UsageError(f"{x_name} must be finite, got {int((~torch.isfinite(x)).sum())} NaN or infinite entries.")
-    wrong = y[(y != 1) & (y != -1)]
-    if len(wrong):
-        raise UsageError(f"{y_name} must hold only -1 and +1, got {float(wrong[0]):g}.")
-    return x.detach().to(network.W.dtype), y.detach().to(network.W.dtype)
-
-
-def _check_settings(
-    lr: float, batch_size: int, max_epochs: int, record_every: int, check: str, keep: str, shuffle: str
-) -> None:
-    if not 0 < lr < math.inf:
-        raise UsageError(f"lr must be positive and finite, got {lr}.")
-    counts = (("batch_size", batch_size, 1), ("max_epochs", max_epochs, 0), ("record_every", record_every, 1))
-    for name, count, least in counts:
-        if isinstance(count, bool) or not isinstance(count, int) or count < least:
-            raise UsageError(f"{name} must be an integer >= {least}, got {count!r}.")
-    for name, given, known in (
-        ("check", check, get_args(Check)), ("keep", keep, get_args(Keep)), ("shuffle", shuffle, get_args(Shuffle)),
-    ):  # fmt: skip
-        if given not in known:
-            raise UsageError(f"{name} must be {' or '.join(map(repr, known))}, got {given!r}.")
+    def _shuffled(self) -> Tensor:
+        return torch.randperm(len(self._descent.labels), generator=self._generator)

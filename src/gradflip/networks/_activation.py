@@ -127,6 +127,36 @@ class Activation:
         at_zero = float(self.function(torch.zeros((), dtype=torch.float64)))
         return self.piecewise_linear and all(kink == 0 for kink in self.kinks) and at_zero == 0
 
+    @property
+    def bends_at_zero(self) -> bool:
+        """Whether sigma is two slopes that meet in (0, 0), its derivative there the left one, as relu is.
+
+        True for relu and leaky relu, not for abs, whose derivative in 0 is 0. Then sigma(z) = z sigma'(z).
+        """
+        if self.kinks != (0.0,) or not self.homogeneous or self.slopes is None:
+            return False
+        return float(self.derivative(torch.zeros((), dtype=torch.float64))) == self.slopes[0]
+
+    @property
+    def is_relu(self) -> bool:
+        """Whether sigma(z) = max(z, 0) and sigma'(0) = 0, whatever its name."""
+        return self.slopes == (0.0, 1.0) and self.bends_at_zero
+
+    def left_slopes(self, z: Tensor, out: Tensor) -> Tensor:
+        """Write sigma'(z) of a sigma that `bends_at_zero`: at 0 the left slope.
+
+        Args:
+            z: Arguments.
+            out: Where to; may be z.
+
+        Returns:
+            `out`.
+        """
+        assert self.slopes is not None
+        left, right = self.slopes
+        torch.gt(z, 0, out=out)
+        return out if (left, right) == (0.0, 1.0) else out.mul_(right - left).add_(left)
+
     def __call__(self, z: Tensor) -> Tensor:
         """sigma(z), elementwise."""
         return self.function(z)
@@ -251,3 +281,18 @@ def activation(which: str | Activation) -> Activation:
     if which not in ACTIVATIONS:
         raise UsageError(unknown("activation", which, ACTIVATIONS))
     return ACTIVATIONS[which]
+
+
+def is_built_in(which: Activation) -> bool:
+    """Whether an activation is the one that `activation` gives for its name, so that the name is enough to save it.
+
+    Args:
+        which: An activation.
+
+    Returns:
+        True if it is.
+    """
+    try:
+        return activation(which.name) is which
+    except UsageError:  # no such name
+        return False

@@ -36,8 +36,7 @@ class TwoLayerStack:
         """Keep the weights where they are."""
         self._W, self._bias, self._c, self._sigma = W, bias, c[:, None], activation
         self._top = (a / math.sqrt(W.shape[1]))[:, None, :]
-        at_zero = float(activation.derivative(torch.zeros((), dtype=torch.float64)))
-        self._relu = (activation.kinks, activation.slopes, at_zero) == ((0.0,), (0.0, 1.0), 0.0)
+        self._relu = activation.is_relu
         self._hidden, self._gradient = W.new_empty(0), W.new_empty(0)
 
     def pre_activations(self, x: Float[Tensor, "runs n d"]) -> Float[Tensor, "runs n m"]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._checks import finite
 from gradflip._errors import UsageError
 from gradflip._seeds import generator
 from gradflip.networks._activation import Activation, activation
-from gradflip.networks._two_layer import Scaling, TwoLayer, check_form, random_output_bias
+from gradflip.networks._form import Scaling, checked_form, random_output_bias
+from gradflip.networks._network import Network
+from gradflip.networks._two_layer import TwoLayer
 
 _NUMBERS = 2**21  # weights of a block
 
@@ -26,7 +30,8 @@ class NeuronBlock(NamedTuple):
     bias: Tensor | None
 
 
-class StreamedTwoLayer:
+@final
+class StreamedTwoLayer(Network):
     """The network that `TwoLayer.random` gives for the same arguments, to the last bit, with no weight ever stored.
 
     Each pass over the neurons draws them anew from the seed, in the order in which `TwoLayer.random` does. `flip`
@@ -83,7 +88,7 @@ class StreamedTwoLayer:
         Raises:
             UsageError: If dim or width is not a positive integer, or there is no such scaling or type.
         """
-        check_form(dim, width, scaling)
+        dim, width = checked_form(dim, width, scaling)
         dtype = dtype or torch.get_default_dtype()
         if dtype not in (torch.float32, torch.float64):
             raise UsageError(f"dtype must be torch.float32 or torch.float64, got {dtype}.")
@@ -106,6 +111,50 @@ class StreamedTwoLayer:
     def __repr__(self) -> str:
         parts = [f"dim={self.dim}", f"width={self.width}", f"activation={self.activation.name!r}", f"seed={self.seed}"]
         return f"StreamedTwoLayer({', '.join(parts)}, scaling={self.scaling!r}, bias={self.bias}, dtype={self.dtype})"
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU."""
+        return torch.device("cpu")
+
+    def value(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """f(x), in one pass over the neurons.
+
+        Args:
+            x: Inputs.
+
+        Returns:
+            One value per input, in the type of the weights; summed over blocks of neurons in float64.
+
+        Raises:
+            UsageError: If x has the wrong shape or is not finite.
+        """
+        return self.value_and_gradient(x)[0]
+
+    def value_and_gradient(self, x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n d"]]:
+        """f(x) and grad_x f(x), in one pass over the neurons.
+
+        Args:
+            x: Inputs.
+
+        Returns:
+            One value and one gradient per input, in the type of the weights; summed over blocks of neurons in float64.
+
+        Raises:
+            UsageError: If x has the wrong shape or is not finite.
+        """
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise UsageError(f"x must have shape (n, {self.dim}), one input a row, got {tuple(x.shape)}.")
+        finite("x", x)
+        inputs = x.detach().to(self.dtype)
+        value = inputs.new_zeros(len(x), dtype=torch.float64)
+        gradient = torch.zeros_like(inputs, dtype=torch.float64)
+        for _, W, a, bias in self.blocks(rows=max(1, _NUMBERS // max(1, len(x)))):
+            u = inputs @ W.mT if bias is None else torch.addmm(bias, inputs, W.mT)
+            value += self.activation(u) @ a
+            gradient += (self.activation.derivative(u) * a) @ W
+        root = math.sqrt(self.width)
+        return (value / root + (self.output_bias or 0.0)).to(self.dtype), (gradient / root).to(self.dtype)
 
     def blocks(self, dtype: torch.dtype | None = None, *, rows: int | None = None) -> Iterator[NeuronBlock]:
         """All neurons, drawn anew, block by block.

@@ -5,27 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, final, get_args
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gradflip._checks import finite
 from gradflip._errors import FileError, UsageError
 from gradflip._seeds import generator
-from gradflip.networks._activation import Activation, activation
-
-Scaling = Literal["unit", "sqrt-d"]
+from gradflip.networks._activation import Activation, activation, is_built_in
+from gradflip.networks._files import read_arrays, write_tensors
+from gradflip.networks._form import Scaling, checked_form, one_number, random_output_bias, signs
+from gradflip.networks._from_module import weights_of
+from gradflip.networks._network import Network
 
 _BLOCK = 2**25  # pre-activations held at once by a forward or backward pass
 
 
-class TwoLayer:
+@final
+class TwoLayer(Network):
     """The network f(x) = m^(-1/2) sum_j a_j sigma(w_j . x + b_j) + c of width m on inputs of dimension d.
 
-    A frozen value: nothing changes it in place. It computes in the type of its weights; `gradient_ray` and `flip`
-    compute in float64 whatever that is.
+    A frozen value: nothing changes it in place. It computes in the type of its weights. `gradient_ray` and `flip` take
+    products in that type too (in float32 for float16 weights) and sums over neurons in float64; `flip` takes both in
+    float64 for smooth activations, and again on the rows that float32 cannot settle.
 
     Attributes:
         W: First-layer weights, `(m, d)`.
@@ -86,11 +90,10 @@ class TwoLayer:
                 )
             if row.device != W.device:
                 raise UsageError(f"{name} must be on the device of W, {W.device}, got {row.device}.")
-        constant = None if output_bias is None else _number(output_bias)
+        constant = None if output_bias is None else one_number(output_bias)
         for name, given in (("W", W), ("a", a), ("bias", bias)):
-            if given is not None and not bool(torch.isfinite(given).all()):
-                bad = int((~torch.isfinite(given)).sum())
-                raise UsageError(f"{name} must be finite, got {bad} entries that are NaN or infinite.")
+            if given is not None:
+                finite(name, given)
         if scaling not in get_args(Scaling):
             raise UsageError(f"scaling must be 'unit' or 'sqrt-d', got {scaling!r}.")
         fields = {
@@ -108,7 +111,7 @@ class TwoLayer:
         raise AttributeError(f"a TwoLayer is frozen; build another with {name} changed.")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        which = self.activation.name if _is_built_in(self.activation) else self.activation
+        which = self.activation.name if is_built_in(self.activation) else self.activation
         return TwoLayer, (self.W, self.a, self.bias, self.output_bias, which, self.scaling)
 
     def __repr__(self) -> str:
@@ -126,7 +129,21 @@ class TwoLayer:
         """Number m of hidden units."""
         return self.W.shape[0]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return self.W.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.W.device
+
     def __call__(self, x: Float[Tensor, "... d"]) -> Float[Tensor, ...]:
+        """f(x): see `value`."""
+        return self.value(x)
+
+    def value(self, x: Float[Tensor, "... d"]) -> Float[Tensor, ...]:
         """f(x), in the type of the weights.
 
         Args:
@@ -167,6 +184,29 @@ class TwoLayer:
         for block in self._blocks(len(rows)):
             out[block] = (self.activation.derivative(self._preactivations(rows[block])) * self.a) @ self.W
         return (out / math.sqrt(self.width)).reshape(x.shape)
+
+    def value_and_gradient(self, x: Float[Tensor, "... d"]) -> tuple[Float[Tensor, ...], Float[Tensor, "... d"]]:
+        """f(x) and grad_x f(x), in the type of the weights.
+
+        Args:
+            x: Inputs.
+
+        Returns:
+            One value and one gradient per input.
+
+        Raises:
+            UsageError: If x has the wrong dimension or is not finite.
+
+        Shape:
+            x and the gradients `(..., d)`, the values `(...)`.
+        """
+        rows, root = self._rows(x), math.sqrt(self.width)
+        value, gradient = rows.new_empty(len(rows)), torch.empty_like(rows)
+        for block in self._blocks(len(rows)):
+            u = self._preactivations(rows[block])
+            value[block] = self.activation(u) @ self.a
+            gradient[block] = (self.activation.derivative(u) * self.a) @ self.W
+        return (value / root + (self.output_bias or 0.0)).reshape(x.shape[:-1]), (gradient / root).reshape(x.shape)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> TwoLayer:
         """The same network on another device or in another type.
@@ -243,11 +283,11 @@ class TwoLayer:
         Source: Wang et al. (2022), Definition 2.1; docs/mathematics/published-protocol.md, "Standard training" for the
             biases.
         """
-        check_form(dim, width, scaling)
+        dim, width = checked_form(dim, width, scaling)
         dtype = dtype or torch.get_default_dtype()
         draw = generator(seed, "weights")
         W = torch.randn(width, dim, generator=draw, dtype=torch.float64)
-        a = _signs(width, seed, "top")
+        a = signs(width, seed, "top")
         b = torch.randn(width, generator=generator(seed, "bias"), dtype=torch.float64) if bias else None
         c = random_output_bias(width, seed) if output_bias else None
         network = TwoLayer(W, a, b, c, activation).rescale(scaling)
@@ -268,17 +308,7 @@ class TwoLayer:
         Raises:
             UsageError: If the module has another form.
         """
-        layers = [layer for layer in module.children() if not isinstance(layer, nn.Flatten)]
-        form = "Sequential(Linear(d, m), activation, Linear(m, 1))"
-        if not isinstance(module, nn.Sequential) or len(layers) != 3:
-            raise UsageError(f"module must be {form}, got {type(module).__name__} of {len(layers)} layers.")
-        first, middle, top = layers
-        if not isinstance(first, nn.Linear) or not isinstance(top, nn.Linear) or top.out_features != 1:
-            raise UsageError(f"module must be {form}, got {', '.join(map(repr, layers))}.")
-        c = None if top.bias is None else float(top.bias.detach())
-        a = top.weight.detach()[0] * math.sqrt(first.out_features)
-        bias = None if first.bias is None else first.bias.detach().clone()
-        return TwoLayer(first.weight.detach().clone(), a, bias, c, _module_activation(middle))
+        return TwoLayer(*weights_of(module))
 
     def save(self, path: str | Path, *, about: Mapping[str, str] | None = None) -> None:
         """Write weights and form to a safetensors file (no pickle).
@@ -291,9 +321,7 @@ class TwoLayer:
             UsageError: If the activation is not a built-in one: its code cannot be saved.
             FileError: If the file cannot be written.
         """
-        from safetensors.torch import save_file
-
-        if not _is_built_in(self.activation):
+        if not is_built_in(self.activation):
             raise UsageError(f"only built-in activations can be saved, got {self.activation.name!r}.")
         tensors = {"W": self.W, "a": self.a}
         if self.bias is not None:
@@ -301,13 +329,7 @@ class TwoLayer:
         if self.output_bias is not None:
             tensors["output_bias"] = torch.tensor(self.output_bias, dtype=torch.float64)
         own = {"format": "gradflip.TwoLayer/1", "activation": self.activation.name, "scaling": self.scaling}
-        try:
-            # safetensors takes no views and no two tensors of one memory
-            for name, tensor in tensors.items():
-                tensors[name] = tensor.cpu().clone(memory_format=torch.contiguous_format)
-            save_file(tensors, str(path), metadata={**(about or {}), **own})
-        except Exception as error:  # safetensors has an exception class of its own for a failed write
-            raise FileError(f"{path} cannot be written: {error}.") from error
+        write_tensors(path, tensors, {**(about or {}), **own})
 
     @staticmethod
     def load(path: str | Path, *, activation: str | Activation | None = None) -> TwoLayer:
@@ -325,7 +347,7 @@ class TwoLayer:
             UsageError: If there is no such activation, or the file names another.
         """
         asked = None if activation is None else _activation(activation)
-        arrays, about = _read(Path(path))
+        arrays, about = read_arrays(Path(path))
         for key in ("W", "a"):
             if key not in arrays:
                 raise FileError(f"{path} has no array {key!r}; it must hold W (m, d) and a (m,), got {sorted(arrays)}.")
@@ -359,10 +381,7 @@ class TwoLayer:
             raise UsageError(f"x must have shape (..., {self.dim}), the dimension of W, got {tuple(x.shape)}.")
         if x.device != self.W.device:
             raise UsageError(f"x must be on the device of the network, {self.W.device}, got {x.device}.")
-        if not bool(torch.isfinite(x).all()):
-            raise UsageError(
-                f"x must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite."
-            )
+        finite("x", x)
         return x.detach().reshape(-1, self.dim).to(self.W.dtype)
 
     def _blocks(self, n: int) -> Iterator[slice]:
@@ -372,92 +391,3 @@ class TwoLayer:
 
 # inside the functions above `activation` is a parameter
 _activation = activation
-
-
-def _number(value: float | Tensor) -> float:
-    """A finite float."""
-    if isinstance(value, Tensor) and value.numel() != 1:
-        raise UsageError(f"output_bias must be one number, got shape {tuple(value.shape)}.")
-    number = float(value)
-    if not math.isfinite(number):
-        raise UsageError(f"output_bias must be finite, got {number}.")
-    return number
-
-
-def check_form(dim: int, width: int, scaling: str) -> None:
-    """Check what a random network is asked to be.
-
-    Args:
-        dim: Input dimension.
-        width: Number of hidden units.
-        scaling: Name of the scaling.
-
-    Raises:
-        UsageError: If dim or width is not a positive integer, or there is no such scaling.
-    """
-    for name, count in (("dim", dim), ("width", width)):
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise UsageError(f"{name} must be a positive integer, got {count!r}.")
-    if scaling not in get_args(Scaling):
-        raise UsageError(f"scaling must be 'unit' or 'sqrt-d', got {scaling!r}.")
-
-
-def random_output_bias(width: int, seed: int) -> float:
-    """The constant c = +-1/sqrt(m) of a random network.
-
-    Args:
-        width: Number m of hidden units.
-        seed: Seed of the network.
-
-    Returns:
-        The constant.
-    """
-    return float(_signs(1, seed, "output-bias")) / math.sqrt(width)
-
-
-def _signs(count: int, seed: int, purpose: str) -> Tensor:
-    return torch.randint(0, 2, (count,), generator=generator(seed, purpose)).to(torch.float64) * 2 - 1
-
-
-def _is_built_in(which: Activation) -> bool:
-    try:
-        return _activation(which.name) is which
-    except UsageError:  # no such name
-        return False
-
-
-def _module_activation(layer: nn.Module) -> Activation:
-    """The activation that a PyTorch layer computes."""
-    if isinstance(layer, nn.LeakyReLU):
-        return _activation(f"leaky_relu({float(layer.negative_slope)!r})")
-    if isinstance(layer, nn.GELU) and layer.approximate != "none":
-        raise UsageError(f"the activation of module must be an exact GELU, got approximate={layer.approximate!r}.")
-    if isinstance(layer, nn.Softplus) and (layer.beta != 1 or layer.threshold != 20):
-        raise UsageError(f"the activation of module must be Softplus(beta=1, threshold=20), got {layer!r}.")
-    names = {
-        nn.ReLU: "relu", nn.Identity: "identity", nn.Tanh: "tanh", nn.GELU: "gelu", nn.Softplus: "softplus",
-        nn.SiLU: "swish",
-    }  # fmt: skip
-    if type(layer) not in names:
-        known = ", ".join(sorted(kind.__name__ for kind in [*names, nn.LeakyReLU]))
-        raise UsageError(f"the activation of module must be one of {known}, got {type(layer).__name__}.")
-    return _activation(names[type(layer)])
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Arrays and named settings of a safetensors or npz file."""
-    if not path.is_file():
-        raise FileError(f"{path} does not exist; give a .safetensors or .npz file with arrays W and a.")
-    try:
-        if path.suffix == ".npz":
-            # opened here, since numpy leaves a damaged file open
-            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                given = {key: file[key] for key in file.files}
-            about = {key: str(given.pop(key)) for key in ("scaling", "activation") if key in given}
-            return {key: torch.from_numpy(value) for key, value in given.items() if value.dtype.kind in "fiu"}, about
-        from safetensors import safe_open
-
-        with safe_open(str(path), framework="pt") as opened:
-            return {key: opened.get_tensor(key) for key in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
-    except Exception as error:  # zipfile, numpy and safetensors each have their own
-        raise FileError(f"{path} is not a readable .safetensors or .npz file: {error}.") from error

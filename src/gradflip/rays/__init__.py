@@ -1,5 +1,8 @@
 """A network and a batch of inputs -> the ray along the gradient -> the step that flips the prediction."""
 
+from gradflip.rays import _blocks as _blocks
+from gradflip.rays import _streamed as _streamed
+from gradflip.rays._abstract import AbstractRay
 from gradflip.rays._bracketed import Bracketed
 from gradflip.rays._files import flip_files
 from gradflip.rays._flip import flip
@@ -12,6 +15,6 @@ from gradflip.rays._ray import Ray
 from gradflip.rays._result import Certainty, Flip, FlipStatus
 
 __all__ = [
-    "Bracketed", "Certainty", "CertifiedNewton", "Flip", "FlipStatus", "PiecewiseLinear", "Ray", "bends_at_zero",
-    "flip", "flip_draws", "flip_files", "gradient_ray", "left_slopes",
+    "AbstractRay", "Bracketed", "Certainty", "CertifiedNewton", "Flip", "FlipStatus", "PiecewiseLinear", "Ray",
+    "bends_at_zero", "flip", "flip_draws", "flip_files", "gradient_ray", "left_slopes",
 ]  # fmt: skip

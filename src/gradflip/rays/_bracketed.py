@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.rays._ray import Ray
-from gradflip.rays._result import Certainty, Flip, FlipStatus
+from gradflip.rays._abstract import AbstractRay
+from gradflip.rays._result import Certainty, Crossing, Flip
 
 _CLOSE = 1e-9  # the march has reached the bracket: nearer, phi is within rounding of zero and excludes nothing
 
@@ -21,8 +20,7 @@ class Bracketed:
     """Finds a flip of any network by expansion from the first-order guess and bracketed root finding.
 
     A bracket phi(lower) >= 0 > phi(upper) with upper - lower <= rtol * upper is returned. It is *a* flip; that it is
-    the first is proved, where sigma states a bound K on |sigma''|, by marching from 0: |phi''| <= M = K m^(-1/2)
-    sum_j |a_j| v_j^2, so
+    the first is proved, where a bound M on |phi''| is known, by marching from 0:
 
         phi(t + h) >= phi(t) + h phi'(t) - h^2 M / 2
 
@@ -52,7 +50,7 @@ class Bracketed:
         if not 1 <= self.reach < math.inf:
             raise UsageError(f"reach must be at least 1 and finite, got {self.reach}.")
 
-    def __call__(self, ray: Ray) -> Flip:
+    def __call__(self, ray: AbstractRay) -> Flip:
         """A flip on every ray that has one within reach.
 
         Args:
@@ -65,60 +63,26 @@ class Bracketed:
             Memory O(n m), time O(n m) per evaluation; about 15 evaluations, and the march.
         """
         value = ray.value
-        boundary, flat = value == 0, ray.gradient_norm == 0
-        live = ~(boundary | flat)
-        status = torch.where(boundary, FlipStatus.BOUNDARY, torch.where(flat, FlipStatus.FLAT, FlipStatus.NOT_FOUND))
-        status = status.to(torch.int8)
-        certainty = torch.full_like(status, Certainty.EXACT)
-        certainty[live] = Certainty.BRACKETED
-        step = torch.where(boundary, 0.0, torch.full_like(value, torch.inf))
-        lower, upper = step.clone(), step.clone()
-
-        index = live.nonzero()[:, 0]
-        found, lo, hi, passes = bracket(ray.rows(index), self)
-        index = index[found]
-        rays = ray.rows(index)
-        status[index] = FlipStatus.FLIPPED
-        lower[index], upper[index], step[index] = lo, hi, hi
-        first, marches = _no_flip_before(rays, lo, self.max_marches)
-        certainty[index[first]] = Certainty.CERTIFIED_FIRST
-        return Flip(
-            step=step,
+        live = ((value != 0) & (ray.gradient_norm != 0)).nonzero()[:, 0]
+        turned, lower, upper, passes = bracket(ray.rows(live), self)
+        at = live[turned]
+        crossing = Crossing.not_found(len(value), value.device)
+        crossing.put(at, Crossing.flipped(upper, lower, upper))
+        first, marches = _no_flip_before(ray.rows(at), lower, self.max_marches)
+        certainty = torch.full_like(crossing.status, Certainty.BRACKETED)
+        certainty[at[first]] = Certainty.CERTIFIED_FIRST
+        return Flip.assemble(
+            crossing,
+            value=value,
             gradient_norm=ray.gradient_norm,
             input_norm=ray.input_norm,
-            value=value,
-            status=status,
+            passes=passes + marches,
+            finder=f"bracketed (rtol {self.rtol:g})",
             certainty=certainty,
-            lower=lower,
-            upper=upper,
-            passes=torch.full_like(status, passes + marches, dtype=torch.int32),
-            method=f"bracketed (rtol {self.rtol:g})",
         )
 
 
-@runtime_checkable  # for the checker of shapes in the test run
-class Along(Protocol):
-    """What a bracket needs of a batch of rays: phi and its rounding, some rows of it, f(x) and |g|."""
-
-    @property
-    def value(self) -> Tensor:
-        """f(x), `(n,)`."""
-
-    @property
-    def gradient_norm(self) -> Tensor:
-        """|g|, `(n,)`."""
-
-    def rows(self, index: Tensor) -> Along:
-        """Some of the rays."""
-
-    def phi(self, s: Tensor) -> Tensor:
-        """sign(f(x)) f(x(s)), `(n,)`."""
-
-    def rounding(self, s: Tensor) -> Tensor:
-        """What of phi(s) counts as zero, `(n,)`."""
-
-
-def bracket(ray: Along, settings: Bracketed) -> tuple[Tensor, Tensor, Tensor, int]:
+def bracket(ray: AbstractRay, settings: Bracketed) -> tuple[Tensor, Tensor, Tensor, int]:
     """A sign change on every ray that has one within reach.
 
     Args:
@@ -129,12 +93,12 @@ def bracket(ray: Along, settings: Bracketed) -> tuple[Tensor, Tensor, Tensor, in
         Positions of the rays with a sign change, the ends of its bracket, and evaluations of phi.
     """
     lo, hi, tried = _expand(ray, settings.growth, settings.reach)
-    found = hi.isfinite().nonzero()[:, 0]
-    lo, hi, narrowed = _narrow(ray.rows(found), lo[found], hi[found], settings.rtol)
-    return found, lo, hi, tried + narrowed
+    turned = hi.isfinite().nonzero()[:, 0]
+    lo, hi, narrowed = _narrow(ray.rows(turned), lo[turned], hi[turned], settings.rtol)
+    return turned, lo, hi, tried + narrowed
 
 
-def _expand(ray: Along, growth: float, reach: float) -> tuple[Tensor, Tensor, int]:
+def _expand(ray: AbstractRay, growth: float, reach: float) -> tuple[Tensor, Tensor, int]:
     """The first two of the steps tried between which phi goes below zero, inf where it does not; how many tried."""
     guess = ray.value.abs() / ray.gradient_norm**2
     lo, hi = torch.zeros_like(guess), torch.full_like(guess, torch.inf)
@@ -156,7 +120,7 @@ def _expand(ray: Along, growth: float, reach: float) -> tuple[Tensor, Tensor, in
     return lo, hi, tried
 
 
-def _narrow(ray: Along, lo: Tensor, hi: Tensor, rtol: float, max_steps: int = 200) -> tuple[Tensor, Tensor, int]:
+def _narrow(ray: AbstractRay, lo: Tensor, hi: Tensor, rtol: float, max_steps: int = 200) -> tuple[Tensor, Tensor, int]:
     """Chandrupatla's method on every row: inverse quadratic steps where they are safe, bisection elsewhere."""
     taken = 0
     if not len(lo):
@@ -191,11 +155,11 @@ def _narrow(ray: Along, lo: Tensor, hi: Tensor, rtol: float, max_steps: int = 20
     return torch.where(swap, a, b), torch.where(swap, b, a), taken + 2
 
 
-def _no_flip_before(ray: Ray, lower: Tensor, max_marches: int) -> tuple[Tensor, int]:
+def _no_flip_before(ray: AbstractRay, lower: Tensor, max_marches: int) -> tuple[Tensor, int]:
     """Where a bound on the curvature proves phi >= 0, up to rounding, on (0, lower); how many marches it took."""
-    if ray.sigma.curvature is None or not len(lower):
+    bend = ray.bend()
+    if bend is None or not len(lower):
         return torch.zeros_like(lower, dtype=torch.bool), 0
-    bend = ray.sigma.curvature * (ray.v**2 @ ray.a.abs()) / math.sqrt(ray.width)
     # as near the bracket as rounding lets phi be told from zero: for inputs near the boundary that is not very near
     near = 4 * ray.rounding(lower) / ray.slope(lower).abs()
     goal = lower - torch.minimum(torch.maximum(near, _CLOSE * lower), 1e-3 * lower)

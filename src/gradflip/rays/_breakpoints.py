@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gradflip.rays._ray import Ray, rounding_of
-from gradflip.rays._result import FlipStatus
+from gradflip.rays._result import Crossing, FlipStatus
 
 _SCRATCH = 2**17  # neurons looked at together on the CPU
 
@@ -56,32 +56,6 @@ class Start:
         """With what other neurons add to it, times their share."""
         mine, theirs = (tuple(getattr(start, field.name) for field in fields(Start)) for start in (self, other))
         return Start(*(a + share * b for a, b in zip(mine, theirs, strict=True)))
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """Where phi goes below zero; `NOT_FOUND` where it was not seen to up to the limit."""
-
-    status: Tensor
-    step: Tensor
-    lower: Tensor
-    upper: Tensor
-
-    @staticmethod
-    def join(parts: list[Crossing]) -> Crossing:
-        """Those of several batches, in order."""
-        return Crossing(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Crossing)))
-
-    @staticmethod
-    def not_found(n: int, device: torch.device) -> Crossing:
-        """Nothing yet, on n rows."""
-        status = torch.full((n,), FlipStatus.NOT_FOUND, dtype=torch.int8, device=device)
-        return Crossing(status, *(status.new_full((n,), torch.inf, dtype=torch.float64) for _ in range(3)))
-
-    def put(self, rows: Tensor, found: Crossing) -> None:
-        """Overwrite some rows."""
-        for field in fields(Crossing):
-            getattr(self, field.name)[rows] = getattr(found, field.name)
 
 
 def slope_at_zero(ray: Ray) -> Tensor:

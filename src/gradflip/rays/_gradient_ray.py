@@ -6,16 +6,18 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._checks import finite
 from gradflip._errors import UsageError
 from gradflip.gaussian import RandomNetwork
-from gradflip.networks import StreamedTwoLayer, TwoLayer
-from gradflip.rays._numba import bends_at_zero, in_threads, kernels, left_slopes, serves
-from gradflip.rays._random_network import random_ray
+from gradflip.networks import Network, TwoLayer
+from gradflip.rays._kinds import rays
+from gradflip.rays._numba import in_threads, kernels, serves
 from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
 
 _CONVERTED = 2**21  # weights held at once in another type than the network's
@@ -41,8 +43,11 @@ def gradient_ray(network: TwoLayer | RandomNetwork, x: Float[Tensor, "n d"]) -> 
 
     Source: Wang et al. (2022), Theorem 3.1 (the step); docs/mathematics/model.md, "The ray".
     """
-    if isinstance(network, RandomNetwork):
-        return random_ray(network, x)
+    return cast(Ray, rays(network, x))
+
+
+@rays.register
+def _(network: TwoLayer, x: Tensor) -> Ray:
     x = checked_inputs(network, x)
     (ray,) = gradient_rays(network, x, product_type(network), max(1, len(x)))
     return ray
@@ -60,7 +65,7 @@ def product_type(network: TwoLayer) -> torch.dtype:
     return torch.float64 if network.W.dtype == torch.float64 else torch.float32
 
 
-def checked_inputs(network: TwoLayer | StreamedTwoLayer, x: Tensor) -> Tensor:
+def checked_inputs(network: Network, x: Tensor) -> Tensor:
     """The inputs as a matrix that fits the network.
 
     Args:
@@ -75,12 +80,29 @@ def checked_inputs(network: TwoLayer | StreamedTwoLayer, x: Tensor) -> Tensor:
     """
     if x.ndim != 2 or x.shape[1] != network.dim:
         raise UsageError(f"x must have shape (n, {network.dim}), one input a row, got {tuple(x.shape)}.")
-    device = torch.device("cpu") if isinstance(network, StreamedTwoLayer) else network.W.device
-    if x.device != device:
-        raise UsageError(f"x must be on the device of the network, {device}, got {x.device}.")
+    if x.device != network.device:
+        raise UsageError(f"x must be on the device of the network, {network.device}, got {x.device}.")
     x = x.detach()
-    if x.numel() and not all(math.isfinite(float(end)) for end in torch.aminmax(x)):
-        raise UsageError(f"x must be finite, got {int((~torch.isfinite(x)).sum())} entries that are NaN or infinite.")
+    finite("x", x)
+    return x
+
+
+def checked_batch(network: Network, x: Tensor) -> Tensor:
+    """The same for at least one input.
+
+    Args:
+        network: Where they go.
+        x: What came.
+
+    Returns:
+        x, `(n, d)`, n at least 1, in its own type.
+
+    Raises:
+        UsageError: If there is none, or `checked_inputs` refuses them.
+    """
+    x = checked_inputs(network, x)
+    if not len(x):
+        raise UsageError("x must hold at least one input, got none.")
     return x
 
 
@@ -101,7 +123,7 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
     """
     a, c = network.a.to(dtype), network.output_bias or 0.0
     bias = None if network.bias is None else network.bias.to(dtype)
-    bent_at_zero = bends_at_zero(network.activation)
+    bent_at_zero = network.activation.bends_at_zero
     compiled = kernels() if serves(network.activation, x.device) else None
     scale = _Scale.of(network, a, bias)
     rows = min(rows, len(x))
@@ -114,7 +136,7 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
         if compiled is not None:
             _compiled_slopes(compiled, network, u, a, v)
         elif bent_at_zero:
-            left_slopes(network.activation, u, v).mul_(a)
+            network.activation.left_slopes(u, v).mul_(a)
         else:
             torch.mul(network.activation.derivative(u), a, out=v)
         _transposed_product(network, v, g)

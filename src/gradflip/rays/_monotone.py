@@ -15,9 +15,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from gradflip.rays._breakpoints import Crossing, Start
+from gradflip.rays._breakpoints import Start
 from gradflip.rays._ray import Ray, rounding_of
-from gradflip.rays._result import FlipStatus
+from gradflip.rays._result import Crossing
 
 _SCRATCH = 2**17  # neurons gone through together on the CPU: what fits in the cache; fresh memory costs more than sums
 _MOST_PASSES = 10
@@ -38,7 +38,7 @@ def falling_zero(ray: Ray, start: Start, reach: float) -> tuple[Crossing, Tensor
     sums = _Sums.of(ray, start)
     passes = torch.zeros_like(ray.value, dtype=torch.int32)
     live, lo, hi = _brackets(sums, reach, passes)
-    found = Crossing.not_found(len(passes), passes.device)
+    crossing = Crossing.not_found(len(passes), passes.device)
     s = _inverse_cubic(lo, hi)
     last = _Point(*(torch.full_like(s, torch.nan) for _ in range(5)))
     eps = 4 * torch.finfo(ray.u.dtype).eps
@@ -56,15 +56,14 @@ def falling_zero(ray: Ray, start: Start, reach: float) -> tuple[Crossing, Tensor
         done = (slope < 0) & (same | ((step - s).abs() <= eps * s))
         other = torch.where(same, last.s, s)
         ends = torch.stack([other, s, step])[:, done]
-        flipped = torch.full_like(found.status[live[done]], FlipStatus.FLIPPED)
-        found.put(live[done], Crossing(flipped, step[done], ends.amin(dim=0), ends.amax(dim=0)))
+        crossing.put(live[done], Crossing.flipped(step[done], ends.amin(dim=0), ends.amax(dim=0)))
 
         lo, hi = lo.where(phi <= 0, here), hi.where(phi > 0, here)
         chord = lo.s + (hi.s - lo.s) * lo.phi / (lo.phi - hi.phi)
         on = ~done & (slope < 0)
         s = torch.where((lo.s < step) & (step < hi.s), step, chord)[on]
         live, lo, hi, last = live[on], lo.rows(on), hi.rows(on), here.rows(on)
-    return found, passes
+    return crossing, passes
 
 
 def _brackets(sums: _Sums, reach: float, passes: Tensor) -> tuple[Tensor, _Point, _Point]:

@@ -11,7 +11,7 @@ from gradflip.rays._breakpoints import slope_at_zero
 from gradflip.rays._numba import in_threads, kernels, serves
 from gradflip.rays._piecewise import AT_ONCE, PiecewiseLinear
 from gradflip.rays._ray import Ray, rounding_of
-from gradflip.rays._result import Certainty, Flip, FlipStatus
+from gradflip.rays._result import Crossing, Flip
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,16 @@ class CertifiedNewton:
             settled.append(compiled.first_flips(u, v, ray.a.numpy(), value, down, *shape, *own))
 
         in_threads(work, n, ray.width)
-        status = torch.full((n,), FlipStatus.FLIPPED, dtype=torch.int8)
-        exact = torch.full((n,), Certainty.EXACT, dtype=torch.int8)
-        norms = ray.gradient_norm, ray.input_norm, ray.value
-        flips = Flip(step, *norms, status, exact, lower, upper, passes, "certified newton")
+        flips = Flip.assemble(
+            Crossing.flipped(step, lower, upper),
+            value=ray.value,
+            gradient_norm=ray.gradient_norm,
+            input_norm=ray.input_norm,
+            passes=passes,
+            finder="certified newton",
+        )
         if all(settled):
             return flips
-        found = step.isfinite()
-        rest = (~found).nonzero()[:, 0]
+        rest = (~step.isfinite()).nonzero()[:, 0]
         pieces = torch.split(rest, max(1, AT_ONCE // ray.width))  # a copy of all rows would take too much
         return flips.replaced(rest, Flip.join([PiecewiseLinear()(ray.rows(piece)) for piece in pieces]))

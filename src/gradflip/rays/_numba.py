@@ -39,7 +39,7 @@ def serves(sigma: Activation, device: torch.device) -> bool:
     Returns:
         True if they can. At the kink itself sigma' must be the left slope, as for relu.
     """
-    return device.type == "cpu" and bends_at_zero(sigma)
+    return device.type == "cpu" and sigma.bends_at_zero
 
 
 def bends_at_zero(sigma: Activation) -> bool:
@@ -51,9 +51,7 @@ def bends_at_zero(sigma: Activation) -> bool:
     Returns:
         True for relu and leaky relu, not for abs, whose derivative in 0 is 0.
     """
-    if sigma.kinks != (0.0,) or not sigma.homogeneous or sigma.slopes is None:
-        return False
-    return float(sigma.derivative(torch.zeros((), dtype=torch.float64))) == sigma.slopes[0]
+    return sigma.bends_at_zero
 
 
 def left_slopes(sigma: Activation, u: Tensor, out: Tensor) -> Tensor:
@@ -67,10 +65,7 @@ def left_slopes(sigma: Activation, u: Tensor, out: Tensor) -> Tensor:
     Returns:
         `out`.
     """
-    assert sigma.slopes is not None
-    left, right = sigma.slopes
-    torch.gt(u, 0, out=out)
-    return out if (left, right) == (0.0, 1.0) else out.mul_(right - left).add_(left)
+    return sigma.left_slopes(u, out)
 
 
 def in_threads(work: Callable[[slice], None], rows: int, width: int) -> None:

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from gradflip._errors import UsageError
-from gradflip.rays._breakpoints import Crossing, Start, first_crossing, in_order, switches
+from gradflip.rays._breakpoints import Start, first_crossing, in_order, switches
 from gradflip.rays._monotone import falling_zero
-from gradflip.rays._numba import bends_at_zero
 from gradflip.rays._ray import Ray, rounding_of
-from gradflip.rays._result import Certainty, Flip, FlipStatus
+from gradflip.rays._result import Crossing, Flip, FlipStatus
 
 AT_ONCE = 2**19  # neurons of the rows worked off together: all of them may switch, and be sorted
 
@@ -57,7 +56,7 @@ class PiecewiseLinear:
                 f"PiecewiseLinear needs a piecewise-linear activation, got {ray.sigma.name!r}; use Bracketed."
             )
         start = Start.of(ray)
-        if bends_at_zero(ray.sigma):
+        if ray.sigma.bends_at_zero:
             crossing, passes = falling_zero(ray, start, self.reach)
         else:
             crossing = Crossing.not_found(len(ray.value), ray.u.device)
@@ -69,23 +68,13 @@ class PiecewiseLinear:
                 crossing.put(rows, _within(ray.rows(rows), start.rows(rows), reach))
                 passes[rows] += 1
 
-        value = ray.value
-        boundary, flat = value == 0, ray.gradient_norm == 0
-        status = torch.where(flat, FlipStatus.FLAT, crossing.status)
-        status = torch.where(boundary, FlipStatus.BOUNDARY, status).to(torch.int8)
-        found = status == FlipStatus.FLIPPED
-        at = torch.where(boundary, 0.0, torch.inf)
-        return Flip(
-            step=torch.where(found, crossing.step, at),
+        return Flip.assemble(
+            crossing,
+            value=ray.value,
             gradient_norm=ray.gradient_norm,
             input_norm=ray.input_norm,
-            value=value,
-            status=status,
-            certainty=torch.full_like(status, Certainty.EXACT),
-            lower=torch.where(found, crossing.lower, at),
-            upper=torch.where(found, crossing.upper, at),
             passes=passes,
-            method="piecewise-linear",
+            finder="piecewise-linear",
         )
 
 

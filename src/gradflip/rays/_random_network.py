@@ -3,85 +3,54 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import final
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._errors import UsageError
 from gradflip.gaussian import RandomNetwork, TwoLayerDraws
 from gradflip.networks import Activation
-from gradflip.rays._bracketed import Bracketed, bracket
+from gradflip.rays._abstract import AbstractRay
+from gradflip.rays._bracketed import Bracketed
+from gradflip.rays._kinds import Finder, flips, rays
 from gradflip.rays._newton import CertifiedNewton
-from gradflip.rays._numba import bends_at_zero, kernels, serves
+from gradflip.rays._numba import kernels, serves
 from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._ray import ROUNDING, Ray
-from gradflip.rays._result import Certainty, Flip, FlipStatus
-
-Finder = CertifiedNewton | PiecewiseLinear | Bracketed
+from gradflip.rays._result import Flip
 
 _DEEP_RTOL = 1e-10  # points nearer than 1e-12 of their length are one to a matrix that is never built
 
 
-def random_ray(network: RandomNetwork, x: Float[Tensor, "n d"]) -> Ray:
-    """`gradient_ray` of a random network with one hidden layer.
-
-    Args:
-        network: A network with one hidden layer, not of several draws.
-        x: Inputs.
-
-    Returns:
-        A `Ray`, one row per input, the same kind as of a network in memory.
-
-    Raises:
-        UsageError: If the network is deeper or of several draws, or x has the wrong shape or is not finite.
-
-    Shape:
-        x `(n, d)`. Two products with W and one with its transpose.
-    """
+@rays.register
+def _(network: RandomNetwork, x: Tensor) -> Ray:
+    """The rays of a network with one hidden layer: two products with W and one with its transpose."""
     if network.depth > 1 or network.draws is not None:
         raise UsageError(
             f"a ray needs one network with one hidden layer, got widths {list(network.widths)} and "
             f"draws={network.draws}; flip and attack_steps take any."
         )
-    u, v, value, norm = _along(network, x)
-    return _ray(u, v, network.a, network.activation, value, norm, _lengths(x))
+    (ray,) = _shallow_rays(network, x)
+    return ray
 
 
-def flip_random(network: RandomNetwork, x: Tensor, finder: Finder | None) -> Flip:
-    """`flip` of a random network.
-
-    Args:
-        network: Any depth, one network or several draws.
-        x: Inputs, `(n, d)` or `(draws, n, d)`.
-        finder: For one hidden layer; `None` for the best.
-
-    Returns:
-        A `Flip`, of several draws one draw after another: exact for one hidden layer and a piecewise-linear activation,
-        else bracketed.
-
-    Raises:
-        UsageError: If x has the wrong shape or is not finite, or a finder is given for a deep network.
-    """
+@flips.register
+def _(network: RandomNetwork, x: Tensor, finder: Finder | None, block: int | None) -> Flip:
+    """Exact for one hidden layer and a piecewise-linear activation, else bracketed; one draw after another."""
+    if block is not None or not isinstance(finder, CertifiedNewton | PiecewiseLinear | Bracketed | None):
+        raise UsageError("block and finders of one's own are not for a RandomNetwork; leave them out.")
     if not x.numel():
         raise UsageError("x must hold at least one input, got none.")
+    weights = "implicit" if network.implicit else "explicit"
     if network.depth == 1:
         finder = finder or best_finder(network.activation, x.device)
-        if network.draws is None:
-            found = finder(random_ray(network, x))
-        else:
-            u, v, value, norm = _along(network, x)
-            rows = zip(u, v, network.a, value, norm, x, strict=True)
-            found = Flip.join([
-                finder(_ray(u, v, a, network.activation, value, norm, _lengths(x))) for u, v, a, value, norm, x in rows
-            ])
-    else:
-        if finder is not None and not isinstance(finder, Bracketed):
-            raise UsageError(f"finder of a deep network must be Bracketed, got {type(finder).__name__}.")
-        found = _flip_deep(network, x, finder or Bracketed(rtol=_DEEP_RTOL))
-    kind = "implicit weights" if network.implicit else "explicit weights"
-    return found.with_method(f"{found.method}, {kind}: {float(found.passes.double().mean()):.2f} passes a row")
+        return replace(Flip.join([finder(ray) for ray in _shallow_rays(network, x)]), weights=weights)
+    if finder is not None and not isinstance(finder, Bracketed):
+        raise UsageError(f"finder of a deep network must be Bracketed, got {type(finder).__name__}.")
+    search = finder or Bracketed(rtol=_DEEP_RTOL)
+    return replace(search(_DeepRay.of(network, x)), dtype=torch.float64, weights=weights)
 
 
 def flip_draws(draws: TwoLayerDraws) -> Flip:
@@ -98,26 +67,14 @@ def flip_draws(draws: TwoLayerDraws) -> Flip:
     """
     finder = best_finder(draws.sigma, draws.u.device)
     x_norm = torch.full((1,), math.sqrt(draws.dim), dtype=torch.float64)
-    found = []
-    for i in range(len(draws.value)):
-        one = slice(i, i + 1)
-        found.append(
-            finder(
-                _ray(
-                    draws.u[one],
-                    draws.v[one],
-                    draws.a[i],
-                    draws.sigma,
-                    draws.value[one],
-                    draws.gradient_norm[one],
-                    x_norm,
-                )
-            )
-        )
-    return Flip.join(found)
+    parts = []
+    for i, a in enumerate(draws.a):
+        u, v, value, norm = (part[i : i + 1] for part in (draws.u, draws.v, draws.value, draws.gradient_norm))
+        parts.append(finder(_ray(u, v, a, draws.sigma, value, norm, x_norm)))
+    return Flip.join(parts)
 
 
-def best_finder(sigma: Activation, device: torch.device) -> Finder:
+def best_finder(sigma: Activation, device: torch.device) -> CertifiedNewton | PiecewiseLinear | Bracketed:
     """The finder for rays of an activation.
 
     Args:
@@ -132,13 +89,17 @@ def best_finder(sigma: Activation, device: torch.device) -> Finder:
     return CertifiedNewton() if serves(sigma, device) and kernels() is not None else PiecewiseLinear()
 
 
-def _along(network: RandomNetwork, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """u, v, f and |g| of a network with one hidden layer."""
+def _shallow_rays(network: RandomNetwork, x: Tensor) -> list[Ray]:
+    """The rays of a network with one hidden layer, a batch for each draw."""
     value, g = network.value_and_gradient(x)
     (W,) = network.layers
     u = W.matvec(x.to(torch.float64))
     v = W.matvec(g * value.sign().unsqueeze(-1))
-    return u, v, value, torch.linalg.vector_norm(g, dim=-1)
+    norm = torch.linalg.vector_norm(g, dim=-1)
+    if network.draws is None:
+        return [_ray(u, v, network.a, network.activation, value, norm, _lengths(x))]
+    draws = zip(u, v, network.a, value, norm, x, strict=True)
+    return [_ray(u, v, a, network.activation, value, norm, _lengths(x)) for u, v, a, value, norm, x in draws]
 
 
 def _lengths(x: Tensor) -> Tensor:
@@ -147,59 +108,67 @@ def _lengths(x: Tensor) -> Tensor:
 
 
 def _ray(u: Tensor, v: Tensor, a: Tensor, sigma: Activation, value: Tensor, norm: Tensor, x_norm: Tensor) -> Ray:
-    slope = -torch.where(value == 0, 0.0, norm.square()) if bends_at_zero(sigma) else None
+    slope = -torch.where(value == 0, 0.0, norm.square()) if sigma.bends_at_zero else None
     return Ray(u, v, a, 0.0, sigma, value, norm, x_norm, slope)
 
 
-@dataclass(frozen=True)
-class _NetworkRays:
-    """Rays of a network of any depth, known by forward passes; what `bracket` needs of a `Ray`."""
+@final
+@dataclass(frozen=True, eq=False)
+class _DeepRay(AbstractRay):
+    """Rays of a random network of any depth, known by forward and backward passes.
+
+    Attributes:
+        network: The network.
+        x: Inputs, also of the rows that are left out.
+        direction: sign(f(x)) g.
+        value: f(x).
+        gradient_norm: |g|.
+        input_norm: |x|.
+        index: Positions of the rows among all inputs.
+    """
 
     network: RandomNetwork
     x: Tensor
     direction: Tensor
     value: Tensor
     gradient_norm: Tensor
+    input_norm: Tensor
     index: Tensor
 
-    def rows(self, index: Tensor) -> _NetworkRays:
-        own = self.value[index], self.gradient_norm[index], self.index[index]
-        return _NetworkRays(self.network, self.x, self.direction, *own)
+    @staticmethod
+    def of(network: RandomNetwork, x: Tensor) -> _DeepRay:
+        value, g = network.value_and_gradient(x)
+        norm = torch.linalg.vector_norm(g, dim=-1).reshape(-1)
+        direction = g.mul_(value.sign().unsqueeze(-1))
+        index = torch.arange(value.numel())
+        inputs = x.to(torch.float64)
+        return _DeepRay(network, inputs, direction, value.reshape(-1), norm, _lengths(x).reshape(-1), index)
+
+    def rows(self, index: Tensor) -> _DeepRay:
+        own = self.value[index], self.gradient_norm[index], self.input_norm[index], self.index[index]
+        return _DeepRay(self.network, self.x, self.direction, *own)
 
     def phi(self, s: Tensor) -> Tensor:
-        """sign(f(x)) f(x(s)): of several draws all rows are asked, since their products are taken together."""
-        if self.network.draws is None:
-            x, direction, steps = self.x[self.index], self.direction[self.index], s
-        else:
-            steps = s.new_zeros(self.x.shape[:-1].numel())
-            steps[self.index] = s
-            steps, x, direction = steps.reshape(self.x.shape[:-1]), self.x, self.direction
-        along = self.network(x - steps.unsqueeze(-1) * direction).reshape(-1)
-        own = along if self.network.draws is None else along[self.index]
-        return self.value.sign() * own
+        return self.value.sign() * self._own(self.network(self._moved(s)).reshape(-1))
+
+    def slope(self, s: Tensor) -> Tensor:
+        _, g = self.network.value_and_gradient(self._moved(s))
+        falls = self._own(g.reshape(-1, self.network.dim)) * self.direction.reshape(-1, self.network.dim)[self.index]
+        return -self.value.sign() * falls.sum(dim=-1)
 
     def rounding(self, s: Tensor) -> Tensor:
         return ROUNDING * (self.value.abs() + s * self.gradient_norm**2)
 
+    def bend(self) -> None:
+        return None
 
-def _flip_deep(network: RandomNetwork, x: Tensor, finder: Bracketed) -> Flip:
-    value, g = network.value_and_gradient(x)
-    norm = torch.linalg.vector_norm(g, dim=-1).reshape(-1)
-    x_norm = _lengths(x).reshape(-1)
-    direction = g.mul_(value.sign().unsqueeze(-1))
-    value = value.reshape(-1)
-    rays = _NetworkRays(network, x.to(torch.float64), direction, value, norm, torch.arange(len(value)))
-    boundary, flat = value == 0, norm == 0
-    live = (~(boundary | flat)).nonzero()[:, 0]
-    found, lo, hi, passes = bracket(rays.rows(live), finder)
-    status = torch.where(boundary, FlipStatus.BOUNDARY, torch.where(flat, FlipStatus.FLAT, FlipStatus.NOT_FOUND))
-    status = status.to(torch.int8)
-    status[live[found]] = FlipStatus.FLIPPED
-    certainty = torch.full_like(status, Certainty.EXACT)
-    certainty[live] = Certainty.BRACKETED
-    lower = torch.where(boundary, 0.0, torch.full_like(value, torch.inf))
-    upper = lower.clone()
-    lower[live[found]], upper[live[found]] = lo, hi
-    counts = torch.full_like(status, passes, dtype=torch.int32)
-    method = f"bracketed (rtol {finder.rtol:g}), float64"
-    return Flip(upper.clone(), norm, x_norm, value, status, certainty, lower, upper, counts, method)
+    def _moved(self, s: Tensor) -> Tensor:
+        """x(s); of several draws for all rows, since their products are taken together."""
+        if self.network.draws is None:
+            return self.x[self.index] - s.unsqueeze(-1) * self.direction[self.index]
+        steps = s.new_zeros(self.x.shape[:-1].numel())
+        steps[self.index] = s
+        return self.x - steps.reshape(self.x.shape[:-1]).unsqueeze(-1) * self.direction
+
+    def _own(self, rows: Tensor) -> Tensor:
+        return rows if self.network.draws is None else rows[self.index]

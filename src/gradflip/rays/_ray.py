@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gradflip.networks import Activation
+from gradflip.rays._abstract import AbstractRay
 
 ROUNDING = 1e-12
 """Relative rounding allowed to a float64 sum: it counts as zero when |sum| <= ROUNDING * (sum of |terms|).
@@ -22,8 +24,9 @@ ROUNDING32 = 1e-6
 """The same where the products are float32: such a sum is not zero but undecided, and is taken again in float64."""
 
 
+@final
 @dataclass(frozen=True, eq=False)
-class Ray:
+class Ray(AbstractRay):
     """Networks of one width restricted to the rays x(s) = x - s sign(f(x)) grad f(x), a batch of them.
 
     On ray i the pre-activations are u_i - s v_i, so that with sigma and the output bias c
@@ -141,6 +144,18 @@ class Ray:
         _, at_s = weighted_sum(self.sigma(self._moved(s)), self.a, self.c)
         change = (s[:, None] * self.v.abs()) @ self.a.to(torch.float64).abs() / math.sqrt(self.width)
         return rounding_of(self.u.dtype) * (at_zero + at_s + (self.sigma.lipschitz or 1.0) * change)
+
+    def bend(self) -> Float[Tensor, " n"] | None:
+        """A bound on |phi''|: K m^(-1/2) sum_j |a_j| v_j^2, K a bound on |sigma''|.
+
+        Returns:
+            One bound per ray; `None` where sigma states none.
+
+        Source: docs/mathematics/model.md, "Bracketed flips".
+        """
+        if self.sigma.curvature is None:
+            return None
+        return self.sigma.curvature * (self.v**2 @ self.a.abs()) / math.sqrt(self.width)
 
     def rows(self, index: Tensor | slice) -> Ray:
         """The rays at `index`.

@@ -1,10 +1,10 @@
-"""What a search along the gradient ray found: the step, and how sure one can be of it."""
+"""The result of a search along the gradient ray: the step, and how sure one can be of it."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int8, Int32
@@ -42,6 +42,37 @@ class Certainty(enum.IntEnum):
     """A sign change was bracketed; an earlier one is not excluded."""
 
 
+@dataclass(frozen=True)
+class Crossing:
+    """Where phi first goes below zero, `(n,)` each; `NOT_FOUND` where a search has not seen it."""
+
+    status: Tensor
+    step: Tensor
+    lower: Tensor
+    upper: Tensor
+
+    @staticmethod
+    def join(parts: list[Crossing]) -> Crossing:
+        """The crossings of several batches, in order."""
+        return Crossing(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Crossing)))
+
+    @staticmethod
+    def not_found(n: int, device: torch.device) -> Crossing:
+        """No crossing yet, on n rows."""
+        status = torch.full((n,), FlipStatus.NOT_FOUND, dtype=torch.int8, device=device)
+        return Crossing(status, *(status.new_full((n,), torch.inf, dtype=torch.float64) for _ in range(3)))
+
+    @staticmethod
+    def flipped(step: Tensor, lower: Tensor, upper: Tensor) -> Crossing:
+        """A crossing on every row."""
+        return Crossing(torch.full_like(step, FlipStatus.FLIPPED, dtype=torch.int8), step, lower, upper)
+
+    def put(self, rows: Tensor, crossing: Crossing) -> None:
+        """Overwrite some rows."""
+        for field in fields(Crossing):
+            getattr(self, field.name)[rows] = getattr(crossing, field.name)
+
+
 @dataclass(frozen=True, eq=False)
 class Flip:
     """The smallest steps along the gradient that flip a batch of predictions.
@@ -53,13 +84,16 @@ class Flip:
         value: f(x).
         status: A `FlipStatus` code per input.
         certainty: A `Certainty` code per input.
-        lower: Left end of an interval that holds the step: phi is linear on it, or it is the bracket found.
+        lower: Left end of an interval that holds the step: a bracket, or an interval on which phi is linear.
         upper: Its right end; inf on the last piece.
-        passes: How often the neurons of a row were gone through, beside the three matrix products.
-        method: How it was computed, and at what cost.
+        passes: Passes over the neurons of a row, beside the three matrix products.
+        finder: The search, such as `"certified newton"` or `"bracketed (rtol 1e-12)"`.
+        dtype: Type of the matrix products; `None` where the finder was given rays.
+        refined: Rows that were computed again in float64.
+        weights: Of a `RandomNetwork`, whether its matrices are `"implicit"` or `"explicit"`; else `None`.
 
     Shape:
-        `(n,)` each but `method`.
+        `(n,)` each down to `passes`.
     """
 
     step: Float[Tensor, " n"]
@@ -71,7 +105,68 @@ class Flip:
     lower: Float[Tensor, " n"]
     upper: Float[Tensor, " n"]
     passes: Int32[Tensor, " n"]
-    method: str
+    finder: str
+    dtype: torch.dtype | None = None
+    refined: int = 0
+    weights: str | None = None
+
+    @staticmethod
+    def assemble(
+        crossing: Crossing,
+        *,
+        value: Tensor,
+        gradient_norm: Tensor,
+        input_norm: Tensor,
+        passes: Tensor | int,
+        finder: str,
+        certainty: Tensor | Certainty = Certainty.EXACT,
+    ) -> Flip:
+        """The flips that a search amounts to: `BOUNDARY` and `FLAT` come before what it saw, and are exact.
+
+        Args:
+            crossing: What the search saw on every row.
+            value: f(x).
+            gradient_norm: |g|.
+            input_norm: |x|.
+            passes: Passes over the neurons, of each row or of all.
+            finder: The search.
+            certainty: How the search knows the status and step of a row.
+
+        Returns:
+            A `Flip`; its interval and step are 0 on the boundary and inf where there is no flip.
+        """
+        boundary = value == 0
+        status = torch.where(gradient_norm == 0, FlipStatus.FLAT, crossing.status)
+        status = torch.where(boundary, FlipStatus.BOUNDARY, status).to(torch.int8)
+        searched = status >= FlipStatus.FLIPPED
+        flipped, other = status == FlipStatus.FLIPPED, torch.where(boundary, 0.0, torch.inf)
+        return Flip(
+            step=torch.where(flipped, crossing.step, other),
+            gradient_norm=gradient_norm,
+            input_norm=input_norm,
+            value=value,
+            status=status,
+            certainty=torch.where(searched, certainty, Certainty.EXACT).to(torch.int8),
+            lower=torch.where(flipped, crossing.lower, other),
+            upper=torch.where(flipped, crossing.upper, other),
+            passes=passes if isinstance(passes, Tensor) else torch.full_like(status, passes, dtype=torch.int32),
+            finder=finder,
+        )
+
+    @property
+    def method(self) -> str:
+        """How the flips were computed and at what cost, in words: finder, type, rows in float64, passes."""
+        parts = [self.finder]
+        if self.dtype is not None:
+            parts.append(str(self.dtype).removeprefix("torch."))
+        if self.refined:
+            parts.append(f"{self.refined} of {len(self)} rows again in float64")
+        if self.weights is not None:
+            parts.append(f"{self.weights} weights")
+        words = ", ".join(parts)
+        if len(parts) == 1:  # a finder by itself
+            return words
+        return f"{words}: {float(self.passes.to(torch.float64).mean()):.2f} passes a row"
 
     def __len__(self) -> int:
         """Number of inputs."""
@@ -122,31 +217,20 @@ class Flip:
         return pl.DataFrame(frame)
 
     def replaced(self, rows: Tensor, by: Flip) -> Flip:
-        """These flips with some rows found anew; what it cost adds up.
+        """These flips with some rows computed again; passes add up.
 
         Args:
             rows: Positions of the rows.
             by: A `Flip` of them.
 
         Returns:
-            All of them, with the method of these.
+            All flips, with the finder and type of these.
         """
-        columns = {}
+        columns: dict[str, Any] = {}
         for name in _COLUMNS:
             columns[name] = getattr(self, name).clone()
             columns[name][rows] = getattr(by, name) + (self.passes[rows] if name == "passes" else 0)
-        return Flip(**columns, method=self.method)
-
-    def with_method(self, method: str) -> Flip:
-        """The same flips under another account of how they were found.
-
-        Args:
-            method: The account.
-
-        Returns:
-            A `Flip`.
-        """
-        return replace(self, method=method)
+        return replace(self, **columns)
 
     @staticmethod
     def join(parts: list[Flip]) -> Flip:
@@ -156,10 +240,11 @@ class Flip:
             parts: At least one.
 
         Returns:
-            Them all, in order.
+            All of them in order, with the finder and type of the first.
         """
-        joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in _COLUMNS}
-        return Flip(**joined, method=parts[0].method)
+        joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in _COLUMNS}
+        return replace(parts[0], **joined, refined=sum(part.refined for part in parts))
 
 
-_COLUMNS = tuple(field.name for field in fields(Flip) if field.name != "method")
+_SAID = ("finder", "dtype", "refined", "weights")
+_COLUMNS = tuple(field.name for field in fields(Flip) if field.name not in _SAID)

@@ -10,45 +10,55 @@ from torch import Tensor
 
 from gradflip._errors import UsageError
 from gradflip.networks import StreamedTwoLayer
-from gradflip.rays._breakpoints import Crossing, Start, first_crossing, in_order, switches
+from gradflip.rays._abstract import AbstractRay
+from gradflip.rays._breakpoints import Start, first_crossing, in_order, switches
+from gradflip.rays._gradient_ray import checked_batch
+from gradflip.rays._kinds import Finder, checked_block, flips, rays, refine
 from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
-from gradflip.rays._result import Certainty, Flip, FlipStatus
+from gradflip.rays._result import Crossing, Flip, FlipStatus
 
 _REACHES = (1.25, 10.0, math.inf)  # how far past the first-order guess the passes look
 _SORTED = 2**26  # breakpoints held at once by the last of them
 _HELD = 2**21  # pre-activations of a block
 
 
-def streamed_flip(network: StreamedTwoLayer, x: Tensor) -> Flip:
-    """`flip` for a network that is never in memory: one pass for f and g, one for what switches along the rays.
+@rays.register
+def _(network: StreamedTwoLayer, x: Tensor) -> AbstractRay:
+    raise UsageError("no ray holds the neurons of a StreamedTwoLayer; use network.stored() where it fits in memory.")
+
+
+@flips.register
+def _(network: StreamedTwoLayer, x: Tensor, finder: Finder | None, block: int | None) -> Flip:
+    """One pass for f and g, one for the breakpoints along the rays.
 
     Args:
         network: A network.
-        x: Inputs that `checked_inputs` gave.
+        x: Inputs.
+        finder: `None`.
+        block: Checked, and not needed.
 
     Returns:
         A `Flip`, the same as that of the stored network.
 
     Raises:
-        UsageError: If the activation is not piecewise linear, or a product overflows.
+        UsageError: If x does not fit, a finder is given, the activation is not piecewise linear, or a product
+            overflows.
 
     Shape:
         x `(n, d)`. Memory: 100 MB and about 16 bytes for each neuron and image that switches; four products and two
         draws of W, and two products and a draw more where the flip is not within 1.25 times the first-order guess, or
         not within 10 times: then all breakpoints are looked at, of 1 GB of rows a pass.
     """
+    x = checked_batch(network, x)
+    checked_block(block)
+    if finder is not None:
+        raise UsageError("finder must be left out for a StreamedTwoLayer, or give network.stored().")
     if not network.activation.piecewise_linear:
         raise UsageError(
             f"a StreamedTwoLayer needs a piecewise-linear activation to flip, got {network.activation.name!r}; "
             "use network.stored() where it fits in memory."
         )
-    found = _flip(network, x, network.dtype)
-    again = (found.status != FlipStatus.FLIPPED).nonzero()[:, 0]
-    method = f"{found.method}, {str(network.dtype)[6:]}"
-    if network.dtype != torch.float64 and len(again):
-        found = found.replaced(again, _flip(network, x[again], torch.float64))
-        method += f", {len(again)} of {len(x)} rows again in float64"
-    return found.with_method(f"{method}: {float(found.passes.to(torch.float64).mean()):.2f} passes a row")
+    return refine(lambda rows, dtype: _flip(network, rows, dtype), x, network.dtype)
 
 
 def _flip(network: StreamedTwoLayer, x: Tensor, dtype: torch.dtype) -> Flip:
@@ -60,30 +70,23 @@ def _flip(network: StreamedTwoLayer, x: Tensor, dtype: torch.dtype) -> Flip:
     direction = (g * sign[:, None]).to(dtype)
     guess = value.abs() / norm**2
     live = (sign != 0).nonzero()[:, 0]
-    status = torch.where(value == 0, FlipStatus.BOUNDARY, FlipStatus.FLAT).to(torch.int8)
-    status[live] = FlipStatus.NOT_FOUND
-    at = torch.where(value == 0, 0.0, torch.full_like(value, torch.inf))
-    columns = {name: at.clone() for name in ("step", "lower", "upper")}
+    crossing = Crossing.not_found(len(x), x.device)
     passes = torch.ones(len(x), dtype=torch.int32)
     for reach in _REACHES:
         if not len(live):
             break
         at_once = max(1, _SORTED // network.width) if math.isinf(reach) else len(live)
-        crossing = Crossing.join([
+        seen = Crossing.join([
             _crossings(network, inputs[rows], direction[rows], value[rows], reach * guess[rows], terms)
             for rows in torch.split(live, at_once)
         ])
-        turned = crossing.status == FlipStatus.FLIPPED
+        crossing.put(live, seen)
         passes[live] += 1
-        status[live] = crossing.status
-        for name, column in columns.items():
-            column[live[turned]] = getattr(crossing, name)[turned]
-        live = live[~turned]
+        live = live[seen.status != FlipStatus.FLIPPED]
         if dtype != torch.float64:
             break  # float64 decides the rest
-    exact = torch.full_like(status, Certainty.EXACT)
-    return Flip(
-        columns["step"], norm, input_norm, value, status, exact, columns["lower"], columns["upper"], passes, "streamed"
+    return Flip.assemble(
+        crossing, value=value, gradient_norm=norm, input_norm=input_norm, passes=passes, finder="streamed"
     )
 
 

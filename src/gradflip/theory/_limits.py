@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._checks import positive, positive_int
 from gradflip._errors import UsageError
 from gradflip.networks import Activation, activation
 
@@ -130,13 +131,10 @@ def limits(activation: str | Activation = "relu", depth: int = 1, weight_varianc
     Source: Montanari & Wu (2022); docs/mathematics/random-networks.md, "Limits".
     """
     sigma = _activation(activation)
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise UsageError(f"depth must be a positive integer, got {depth!r}; a two-layer network has depth 1.")
-    if not 0 < weight_variance < math.inf:
-        raise UsageError(
-            f"weight_variance must be positive and finite, got {weight_variance}; 1 is usual, and 2 keeps the "
-            "variances of relu layers."
-        )
+    depth = positive_int("depth", depth, hint="; a two-layer network has depth 1")
+    weight_variance = positive(
+        "weight_variance", weight_variance, hint="; 1 is usual, and 2 keeps the variances of relu layers"
+    )
 
     def existing(quantity: str, value: float) -> float:
         if not 0 < value < math.inf:

@@ -11,7 +11,7 @@ from gradflip.experiments import COMPARED, EXPERIMENTS, MAIN, VARIANTS, Settings
 from gradflip.experiments._lattice import lattice
 from gradflip.experiments.adversarial._attacks_measure import measure
 from gradflip.experiments.adversarial._cells import ADVERSARIAL_ATTACKS, Workload, adversarial_cell, trainings
-from gradflip.lazy import PUBLISHED, Protocol
+from gradflip.lazy import PUBLISHED, Variant
 
 ADVERSARIAL = [name for name, experiment in EXPERIMENTS.items() if experiment.family.name == "adversarial"]
 WORKLOAD = Workload(seeds=1, images=96, test_images=40, max_epochs=3, min_steps=0, script_epochs=3, script_steps=4)
@@ -36,7 +36,7 @@ def test_a_row_is_what_training_and_attacking_by_hand_give(way):
     x_test, y_test = data.x_test[:40], data.y_test[:40]
     network0 = TwoLayer.random(25, 30, bias=scripts, output_bias=scripts, seed=3, dtype=torch.float32)
     if scripts:
-        protocol = PUBLISHED if way == "published" else Protocol("epoch", "step", "previous")
+        protocol = PUBLISHED if way == "published" else Variant("epoch", "step", "previous")
         options = dict(lr=0.01, attack_steps=4, protocol=protocol)
     else:
         options = dict(lr=0.1, momentum=0.9, schedule="cosine", attack_steps=10)

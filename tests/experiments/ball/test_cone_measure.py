@@ -12,7 +12,6 @@ from gradflip.claims import Verdict, find
 from gradflip.data import load_data
 from gradflip.experiments import EXPERIMENTS, IN_BALL, IN_CONE, OUTSIDE
 from gradflip.experiments.ball._cone_measure import _scaled, measure
-from gradflip.lazy._plane_section import Plane, section
 
 CONE = {"data": "digits", "classes": [0, 1], "size": 5, "width": 40, "C0": 2, "stops": [3, 12, 60, 400],
         "scales": [0.001, 0.5, 1.0, 2.0, 1000.0]}  # fmt: skip
@@ -110,39 +109,6 @@ def test_a_bias_would_be_seen(monkeypatch, once):
     monkeypatch.setattr(cone, "flip", biased)
     rows, _ = measured(CONE | {"stops": [3]})
     assert max(row["relative_off"] for row in rows if row["relative_off"] is not None) > 1e-3
-
-
-@pytest.mark.parametrize(("dim", "width", "C0"), [(4, 10, 1.0), (9, 60, 5.0), (2, 3, 0.1)])
-def test_every_corner_of_the_section_is_on_the_surface_of_the_ball(dim, width, C0):
-    network0 = TwoLayer.random(dim, width, seed=1, dtype=torch.float64)
-    other = TwoLayer(network0.W + 0.3 * TwoLayer.random(dim, width, seed=2, dtype=torch.float64).W, network0.a)
-    ball = LazyBall(network0, C0)
-    plane = Plane(ball, other)
-    assert distance(plane.aside, 0 * plane.aside) == pytest.approx(1)
-    corners = section(plane, 60)
-    for s, t in corners:
-        assert distance(s * plane.start + t * plane.aside, network0.W) == pytest.approx(C0, rel=1e-9)
-    # convex: the turns all go one way
-    for i in range(60):
-        (s0, t0), (s1, t1), (s2, t2) = corners[i], corners[(i + 1) % 60], corners[(i + 2) % 60]
-        turn = (s1 - s0) * (t2 - t1) - (t1 - t0) * (s2 - s1)
-        assert turn > -1e-12
-
-
-def test_a_network_is_placed_where_it_is_in_the_plane_and_apart_from_it_by_the_rest():
-    network0 = TwoLayer.random(6, 20, seed=1, dtype=torch.float64)
-    other = TwoLayer.random(6, 20, seed=1, dtype=torch.float64)
-    other = TwoLayer(other.W + 0.1 * TwoLayer.random(6, 20, seed=5, dtype=torch.float64).W, other.a)
-    plane = Plane(LazyBall(network0, 2.0), other)
-    s, t, outside = plane.place(other)
-    assert outside == pytest.approx(0, abs=1e-9)
-    torch.testing.assert_close(s * plane.start + t * plane.aside, other.W)
-    assert plane.place(network0) == pytest.approx((1, 0, 0), abs=1e-9)
-    W = 1.2 * plane.start - 0.7 * plane.aside
-    assert plane.place(TwoLayer(W, other.a)) == pytest.approx((1.2, -0.7, 0), abs=1e-9)
-    beside = TwoLayer.random(6, 20, seed=9, dtype=torch.float64).W
-    *_, outside = plane.place(TwoLayer(network0.W + beside, other.a))
-    assert 0.5 < outside < 1
 
 
 def test_the_picture_holds_the_section_and_every_iterate(once):

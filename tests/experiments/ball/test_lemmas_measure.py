@@ -1,10 +1,8 @@
 """The measures of Lemmas 4.1 to 4.4: against loops, brute force at tiny sizes, and networks that try to do worse."""
 
-import itertools
 import math
 
 import pytest
-import scipy.stats
 import torch
 
 from gradflip import LazyBall, TwoLayer
@@ -13,9 +11,7 @@ from gradflip.data import load_data
 from gradflip.experiments import EXPERIMENTS, Settings
 from gradflip.experiments.ball._claims import CHOSEN, FIXED, GRADIENT, INDEPENDENT
 from gradflip.experiments.ball._lemmas_measure import measure
-from gradflip.lazy._gradient_change import largest_difference
-from gradflip.lazy._sign_changes import crowding, in_slab, slab_bound
-from gradflip.lazy._smallest_gradient import _Switches, smallest_gradient
+from gradflip.lazy import crowding_perturbation, sign_change_bound, smallest_gradient, switchable_neurons
 
 NETWORKS = {
     "part": "networks", "data": "digits", "classes": [0, 1], "size": 5, "width": 60, "C0s": [0.5, 2], "points": 6,
@@ -34,216 +30,8 @@ def measured(parameters, seed=3):
     return found.rows
 
 
-def sphere(count, dim, seed=0):
-    draw = torch.Generator().manual_seed(seed)
-    x = torch.randn(count, dim, generator=draw, dtype=torch.float64)
-    return x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
-
-
 def norm(network, x):
     return float(torch.linalg.vector_norm(network.gradient(x)))
-
-
-def moved(ball, rows, share=1.0):
-    """The network whose neurons are `rows` (directions of length at most 1) away from the centre."""
-    network = ball.network0
-    return TwoLayer(network.W + share * ball.radius * rows, network.a)
-
-
-# ---------------------------------------------------------------- Lemma 4.2: the least gradient over the ball
-
-
-@pytest.mark.parametrize("C0", [0.3, 1, 3, 10])
-@pytest.mark.parametrize(("dim", "width"), [(2, 5), (8, 50), (50, 200), (3, 400)])
-def test_the_least_gradient_is_attained_in_the_ball_and_bounded_from_below(dim, width, C0):
-    network = TwoLayer.random(dim, width, seed=dim, dtype=torch.float64)
-    ball = LazyBall(network, C0)
-    for x in sphere(4, dim):
-        found = smallest_gradient(ball, x)
-        assert ball.contains(found.network)
-        assert norm(found.network, x) == pytest.approx(found.high, abs=1e-6 * norm(network, x) + 1e-8)
-        assert 0 <= found.low <= found.high + 1e-9 * norm(network, x)
-        assert found.high <= norm(network, x) * (1 + 1e-12)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_no_network_of_the_ball_has_less_gradient_than_the_lower_bound(seed):
-    dim, width = 6, 40
-    ball = LazyBall(TwoLayer.random(dim, width, seed=seed, dtype=torch.float64), 0.7)
-    x = sphere(1, dim, seed)[0]
-    low = smallest_gradient(ball, x).low
-    assert low > 0
-    draw = torch.Generator().manual_seed(seed)
-    for _ in range(100):
-        rows = torch.nn.functional.normalize(torch.randn(width, dim, generator=draw, dtype=torch.float64), dim=1)
-        assert norm(moved(ball, rows), x) >= low * (1 - 1e-12)
-    # all neurons against one direction, with and without switching those that can be
-    for h in torch.nn.functional.normalize(torch.randn(100, dim, generator=draw, dtype=torch.float64), dim=1):
-        against = -torch.outer(ball.network0.a.sign(), h)
-        assert norm(moved(ball, against), x) >= low * (1 - 1e-12)
-        switched = torch.where((ball.network0.W @ x > 0)[:, None], -x, x).expand_as(against)
-        reachable = (ball.network0.W @ x).abs() <= ball.radius
-        useful = ball.network0.a * (ball.network0.W @ h) * (ball.network0.W @ x).sign() > 0
-        rows = torch.where((reachable & useful)[:, None], switched, against)
-        assert norm(moved(ball, rows), x) >= low * (1 - 1e-12)
-
-
-@pytest.mark.parametrize("C0", [0.5, 2.0, 6.0])
-@pytest.mark.parametrize("seed", range(3))
-def test_the_linear_minimum_over_the_ball_is_that_of_a_dense_disc_neuron_by_neuron(seed, C0):
-    network = TwoLayer.random(2, 8, seed=seed, dtype=torch.float64)
-    ball, (x,) = LazyBall(network, C0), sphere(1, 2, seed)
-    angles, radii = torch.arange(360) * math.pi / 180, torch.linspace(0, 1, 60, dtype=torch.float64)
-    circle = torch.stack([angles.cos(), angles.sin()], dim=1).to(torch.float64)
-    disc = ball.radius * (radii[:, None, None] * circle).reshape(-1, 2)
-    switches = _Switches(ball, x)
-    for h in circle[::45]:
-        dense = 0.0
-        for w, a in zip(network.W, network.a, strict=True):
-            moved = w + disc
-            dense += float((a * ((moved @ x) > 0) * (moved @ h)).min()) / math.sqrt(8)
-        found = float(h @ switches._sum(switches._least(h))) - switches._slack
-        assert dense - 0.03 * C0 <= found <= dense + 1e-6
-
-
-def least_by_patterns(ball, x):
-    """The least |gradient| in one dimension: each neuron adds an interval, or 0 if it is off; all patterns."""
-    r, a = ball.radius, ball.network0.a / math.sqrt(ball.network0.width)
-    choices = []
-    for j in range(ball.network0.width):
-        w, options = float(ball.network0.W[j, 0]), []
-        low, high = w - r, w + r
-        if x > 0 and high > 0:
-            options.append((max(low, 0.0), high))
-        if x < 0 and low < 0:
-            options.append((low, min(high, 0.0)))
-        if (low if x > 0 else -high) <= 0:
-            options.append((0.0, 0.0))
-        choices.append([tuple(sorted((float(a[j]) * p, float(a[j]) * q))) for p, q in options])
-    least = math.inf
-    for pattern in itertools.product(*choices):
-        low, high = sum(p for p, _ in pattern), sum(q for _, q in pattern)
-        least = min(least, 0.0 if low <= 0 <= high else min(abs(low), abs(high)))
-    return least
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_the_bounds_hold_the_least_gradient_of_all_patterns_in_one_dimension(seed):
-    ball = LazyBall(TwoLayer.random(1, 7, seed=seed, dtype=torch.float64), 1.5)
-    x = torch.tensor([1.0 if seed % 2 else -1.0], dtype=torch.float64)
-    exact, found = least_by_patterns(ball, float(x[0])), smallest_gradient(ball, x)
-    assert found.low <= exact + 1e-12
-    assert found.high >= exact - 1e-8
-
-
-def test_where_no_neuron_can_switch_the_least_gradient_is_known():
-    network = TwoLayer.random(20, 30, seed=1, dtype=torch.float64)
-    x = sphere(1, 20)[0]
-    nearest = float((network.W @ x).abs().min())
-    ball = LazyBall(network, radius=0.99 * nearest)
-    on = int((network.W @ x > 0).sum())
-    expected = norm(network, x) - ball.radius * on / math.sqrt(30)
-    found = smallest_gradient(ball, x)
-    assert found.high == pytest.approx(expected, rel=1e-9)
-    assert found.low == pytest.approx(expected, rel=1e-9)
-
-
-def test_the_bounds_meet_where_there_are_many_more_neurons_than_dimensions():
-    for C0 in (1, 3):
-        ball = LazyBall(TwoLayer.random(36, 4000, seed=0, dtype=torch.float64), C0)
-        for x in sphere(3, 36):
-            found = smallest_gradient(ball, x)
-            assert found.high - found.low <= 2e-3 * norm(ball.network0, x)
-            # to leading order C0/2 by moving and C0 / pi by switching
-            taken = norm(ball.network0, x) - found.high
-            assert taken == pytest.approx((0.5 + 1 / math.pi) * C0, rel=0.2)
-
-
-def test_a_large_ball_holds_a_network_without_gradient():
-    ball = LazyBall(TwoLayer.random(9, 300, seed=0, dtype=torch.float64), 20.0)
-    assert all(smallest_gradient(ball, x).high == 0 for x in sphere(3, 9))
-
-
-# ---------------------------------------------------------------- Lemma 4.4: how much the gradient changes
-
-
-def test_the_largest_difference_is_one_within_reach_and_near_the_largest_of_a_dense_disc():
-    for seed in range(5):
-        network = TwoLayer.random(2, 60, seed=seed, dtype=torch.float64)
-        x, reach = sphere(3, 2, seed), 0.5
-        found = largest_difference(network, x, reach, starts=4, steps=20, draw=torch.Generator().manual_seed(0))
-        angles = torch.arange(720, dtype=torch.float64) * math.pi / 360
-        circle = torch.stack([angles.cos(), angles.sin()], dim=1)
-        disc = torch.cat([reach * share * circle for share in (0.25, 0.5, 0.75, 1.0)])
-        for i in range(3):
-            there = network.gradient(x[i] + disc) - network.gradient(x[i])
-            dense = float(torch.linalg.vector_norm(there, dim=1).max())
-            assert 0.7 * dense <= float(found[i]) <= 1.1 * dense
-
-
-def test_a_search_of_one_step_is_the_difference_at_its_starts_and_more_steps_find_no_less():
-    network = TwoLayer.random(30, 80, seed=2, dtype=torch.float64)
-    x, reach = sphere(4, 30), 0.3
-    g = network.gradient(x)
-    ahead = reach * g / torch.linalg.vector_norm(g, dim=1, keepdim=True)
-    by_hand = torch.stack([network.gradient(x + d) - g for d in (ahead, -ahead)]).norm(dim=-1).amax(dim=0)
-    few, more = (
-        largest_difference(network, x, reach, starts=0, steps=steps, draw=torch.Generator()) for steps in (1, 12)
-    )
-    torch.testing.assert_close(few, by_hand)
-    assert bool((more >= few).all())
-    assert float(more.mean()) > 1.1 * float(few.mean())
-
-
-def test_a_difference_is_measured_in_blocks_as_it_is_at_once(monkeypatch):
-    network, x = TwoLayer.random(10, 40, seed=2, dtype=torch.float64), sphere(7, 10)
-    found = [
-        largest_difference(network, x, 0.3, starts=2, steps=4, draw=torch.Generator().manual_seed(1)) for _ in (0, 1)
-    ]
-    monkeypatch.setattr("gradflip.lazy._gradient_change._BLOCK", 300)
-    again = largest_difference(network, x, 0.3, starts=2, steps=4, draw=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
-    torch.testing.assert_close(found[0], again)
-
-
-# ---------------------------------------------------------------- Lemma 4.3: neurons that can change sign
-
-
-def test_the_bound_is_the_width_times_the_largest_density_and_hoeffdings_slack():
-    for width, C0, gamma in [(100, 1, 0.5), (1000, 10, 0.01), (7, 0.3, 0.9)]:
-        mean = width * 2 * C0 / math.sqrt(width) * scipy.stats.norm.pdf(0)
-        # exp(-2 t^2 / m) = gamma
-        slack = slab_bound(width, C0, gamma) - mean
-        assert math.exp(-2 * slack**2 / width) == pytest.approx(gamma)
-
-
-def test_neurons_in_the_slab_are_counted_as_by_a_loop():
-    W, x = TwoLayer.random(6, 50, seed=0, dtype=torch.float64).W, 1.7 * sphere(3, 6)
-    for i in range(3):
-        by_loop = 0
-        for w in W:
-            by_loop += abs(float(w @ x[i])) <= 4 * 1.7 / math.sqrt(50)
-        assert int(in_slab(W, x, 4)[i]) == by_loop > 0
-
-
-def test_those_neurons_and_no_others_change_sign_within_the_ball():
-    network = TwoLayer.random(6, 50, seed=0, dtype=torch.float64)
-    (x,), ball = sphere(1, 6), LazyBall(network, 2.0)
-    can = 0
-    for j in range(50):
-        toward = -ball.radius * (1 + 1e-9) * x * (1 if float(network.W[j] @ x) > 0 else -1)
-        can += (float((network.W[j] + toward) @ x) > 0) != (float(network.W[j] @ x) > 0)
-    assert int(in_slab(network.W, x, 2.0)) == can
-
-
-@pytest.mark.parametrize("reach", [0.05, 0.2, 0.6])
-def test_a_chosen_perturbation_is_short_and_crowds_the_slab(reach):
-    W = TwoLayer.random(120, 500, seed=0, dtype=torch.float64).W
-    for x in sphere(4, 120):
-        delta = crowding(W, x, 1.0, reach)
-        assert float(torch.linalg.vector_norm(delta)) <= reach * (1 + 1e-9)
-        before, after = int(in_slab(W, x, 1.0)), int(in_slab(W, x + delta, 1.0))
-        assert after > (1.5 if reach < 0.1 else 2) * before
 
 
 def test_violations_are_those_of_the_draws_and_their_probability_is_exact():
@@ -253,7 +41,7 @@ def test_violations_are_those_of_the_draws_and_their_probability_is_exact():
     for row in rows:
         assert (row["line"], row["part"]) == (FIXED, "fixed")
         counts = [sum(abs(v) <= row["C0"] / math.sqrt(40) for v in draw) for draw in u.tolist()]
-        bound = slab_bound(40, row["C0"], row["gamma"])
+        bound = sign_change_bound(40, row["C0"], row["gamma"])
         assert row["bound"] == bound
         assert row["violations"] == sum(count > bound for count in counts)
         assert row["neurons"] == pytest.approx(sum(counts) / 4000)
@@ -265,7 +53,7 @@ def test_violations_are_those_of_the_draws_and_their_probability_is_exact():
 
 def test_the_mean_number_of_neurons_nears_the_first_term_of_the_bound():
     (row,) = measured(SLAB | {"width": 40_000, "C0s": [1], "gammas": [0.1], "draws": 40})
-    first = slab_bound(40_000, 1, 1.0)  # log 1 = 0
+    first = sign_change_bound(40_000, 1, 1.0)  # log 1 = 0
     assert row["neurons"] == pytest.approx(first, rel=5 / math.sqrt(40 * first))
     assert row["neurons"] < row["bound"]
 
@@ -300,9 +88,13 @@ def test_neurons_at_perturbed_inputs_are_those_of_the_perturbations_named():
         downhill = -math.copysign(1.0, value) * g / torch.linalg.vector_norm(g)
         for constant in (1, 4):
             reach = constant / math.sqrt(60)
-            deltas = {INDEPENDENT: reach * apart, GRADIENT: reach * downhill, CHOSEN: crowding(W, x, 1, reach)}
+            deltas = {
+                INDEPENDENT: reach * apart,
+                GRADIENT: reach * downhill,
+                CHOSEN: crowding_perturbation(W, x, 1, reach),
+            }
             for line, delta in deltas.items():
-                counts.setdefault((constant, line), []).append(int(in_slab(W, x + delta, 1)))
+                counts.setdefault((constant, line), []).append(int(switchable_neurons(W, x + delta, 1)))
     for row in rows:
         assert row["neurons"] == pytest.approx(sum(counts[row["constant"], row["line"]]) / 3)
 

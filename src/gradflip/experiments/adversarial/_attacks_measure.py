@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gradflip.attacks import pgd
 from gradflip.data import load_data
-from gradflip.lazy import Fit, LazyBall, Protocol, train_many_adversarially, train_through
+from gradflip.lazy import Fit, LazyBall, Variant, train_many_adversarially, train_through
 from gradflip.networks import TwoLayer
 from gradflip.rays import FlipStatus, flip
 from gradflip.sweep import Measured
@@ -108,7 +108,7 @@ def _train(
             batch_size=parameters["batch_size"],
             attack_steps=parameters["attack_steps"],
             max_epochs=parameters["max_epochs"],
-            protocol=Protocol(parameters["attack"], parameters["projection"], parameters["stop"]),
+            protocol=Variant(parameters["attack"], parameters["projection"], parameters["stop"]),
             clip=(0.0, 1.0) if parameters["clip"] else None,
             momentum=parameters["momentum"],
             schedule=parameters["schedule"],

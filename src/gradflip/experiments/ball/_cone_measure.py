@@ -12,8 +12,7 @@ from torch import Tensor
 from gradflip._seeds import derived_seed
 from gradflip.data import Split, load_data
 from gradflip.experiments.ball._claims import IN_BALL, IN_CONE, OUTSIDE
-from gradflip.lazy import LazyBall, train
-from gradflip.lazy._plane_section import Plane, section
+from gradflip.lazy import LazyBall, WeightPlane, train
 from gradflip.networks import TwoLayer
 from gradflip.rays import Flip, FlipStatus, flip
 from gradflip.sweep import Measured
@@ -124,11 +123,11 @@ def _differences(own: Flip, flips: Flip, counted: Tensor, scale: float) -> dict[
 
 def _picture(ball: LazyBall, iterates: list[tuple[int, TwoLayer]]) -> dict[str, list[Any]]:
     """The boundary of the ball's section and the iterates, in the plane."""
-    plane = Plane(ball, iterates[-1][1])
+    plane = WeightPlane(ball, iterates[-1][1])
     columns: dict[str, list[Any]] = {
         name: [] for name in ("what", "place", "along", "across", "steps", "in_ball", "in_cone", "outside")
     }
-    for i, (along, across) in enumerate(section(plane)):
+    for i, (along, across) in enumerate(plane.boundary()):
         entry = {"what": "ball", "place": i, "along": along, "across": across}
         for name, column in columns.items():
             column.append(entry.get(name))

@@ -12,10 +12,16 @@ from torch import Tensor
 from gradflip._seeds import generator
 from gradflip.data import Split, load_data
 from gradflip.experiments.ball._claims import CHOSEN, FIXED, GRADIENT, INDEPENDENT
-from gradflip.lazy import Fit, LazyBall, train_through
-from gradflip.lazy._gradient_change import largest_difference
-from gradflip.lazy._sign_changes import crowding, in_slab, slab_bound
-from gradflip.lazy._smallest_gradient import smallest_gradient
+from gradflip.lazy import (
+    Fit,
+    LazyBall,
+    crowding_perturbation,
+    largest_gradient_change,
+    sign_change_bound,
+    smallest_gradient,
+    switchable_neurons,
+    train_through,
+)
 from gradflip.networks import TwoLayer
 from gradflip.sweep import Measured
 
@@ -68,8 +74,8 @@ def _networks(parameters: Row, seed: int, progress: Callable[[float], None]) -> 
     shape = {"dim": dim, "width": width}
 
     def differing(network: TwoLayer, at: Tensor) -> float:
-        largest = largest_difference(
-            network, at, reach, starts=parameters["starts"], steps=parameters["steps"], draw=draw
+        largest = largest_gradient_change(
+            network, at, reach, starts=parameters["starts"], steps=parameters["steps"], generator=draw
         )
         return float(largest.mean())
 
@@ -169,14 +175,14 @@ def _fixed(parameters: Row, seed: int, progress: Callable[[float], None]) -> lis
         count = torch.cat(parts).to(torch.float64)
         share = math.erf(C0 / math.sqrt(2 * width))
         for gamma in parameters["gammas"]:
-            bound = slab_bound(width, C0, gamma)
+            bound = sign_change_bound(width, C0, gamma)
             exact = float(binom.sf(math.floor(bound), width, share))
             rows.append(_slab_row("fixed", FIXED, width, C0, gamma, count) | {"probability": exact})
     return rows
 
 
 def _slab_row(part: str, line: str, width: int, C0: float, gamma: float, count: Tensor) -> Row:
-    bound = slab_bound(width, C0, gamma)
+    bound = sign_change_bound(width, C0, gamma)
     return {
         "part": part,
         "line": line,
@@ -204,9 +210,13 @@ def _moved(parameters: Row, seed: int, progress: Callable[[float], None]) -> lis
         downhill = -value.sign() * g / torch.linalg.vector_norm(g)
         for constant in parameters["constants"]:
             reach = constant / math.sqrt(dim)
-            deltas = {INDEPENDENT: reach * elsewhere, GRADIENT: reach * downhill, CHOSEN: crowding(W, x, C0, reach)}
+            deltas = {
+                INDEPENDENT: reach * elsewhere,
+                GRADIENT: reach * downhill,
+                CHOSEN: crowding_perturbation(W, x, C0, reach),
+            }
             for line, delta in deltas.items():
-                counts.setdefault((constant, line), []).append(int(in_slab(W, x + delta, C0)))
+                counts.setdefault((constant, line), []).append(int(switchable_neurons(W, x + delta, C0)))
         progress((i + 1) / draws)
     return [
         _slab_row("moved", line, width, C0, gamma, torch.tensor(count, dtype=torch.float64))

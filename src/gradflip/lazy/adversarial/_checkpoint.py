@@ -1,4 +1,4 @@
-"""The state of a training as one safetensors file: tensors, and numbers as JSON in its header."""
+"""Checkpoints of a training: one safetensors file with tensors, and JSON values in its header."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _FORMAT = "gradflip.training/1"
 
 
 def write_checkpoint(path: Path, settings: dict[str, Any], tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-    """Write a state; a kill in the middle leaves the one before.
+    """Write a checkpoint; an interruption leaves the previous one.
 
     Args:
-        path: The file.
-        settings: What the training was asked for.
-        tensors: Its tensors.
-        numbers: Its JSON values.
+        path: File to write.
+        settings: Settings of the training.
+        tensors: Tensors of its state.
+        numbers: JSON values of its state.
 
     Raises:
         FileError: If the file cannot be written.
@@ -40,18 +40,18 @@ def write_checkpoint(path: Path, settings: dict[str, Any], tensors: dict[str, Te
 
 
 def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Read a state.
+    """Read a checkpoint.
 
     Args:
-        path: The file.
-        settings: What the training is asked for now.
+        path: File to read.
+        settings: Settings of the training that resumes.
 
     Returns:
-        Tensors and numbers; `None` if there is no such file.
+        Tensors and JSON values; `None` if there is no such file.
 
     Raises:
         FileError: If the file is damaged.
-        UsageError: If it is of a training with other settings.
+        UsageError: If it belongs to a training with other settings.
     """
     from safetensors import safe_open
 
@@ -62,7 +62,7 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Ten
             about = opened.metadata() or {}
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         kept, numbers = json.loads(about["settings"]), json.loads(about["numbers"])
-    except Exception as error:  # safetensors has its own; and a file of another kind lacks the header
+    except Exception as error:  # safetensors has an exception class of its own; other files lack the header
         raise FileError(f"{path} is no checkpoint of a training, or a damaged one: {error}; remove it.") from error
     different = [name for name in settings if kept.get(name) != settings[name]]
     if different:

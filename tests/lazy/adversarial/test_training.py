@@ -8,11 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import gradflip.lazy._adversarial as adversarial
 from cases import refused
 from gradflip import (
     FileError,
-    Fit,
     LazyBall,
     StopReason,
     TwoLayer,
@@ -22,7 +20,10 @@ from gradflip import (
     train,
     train_adversarially,
 )
-from gradflip.lazy import PUBLISHED, TEXT, Protocol, train_many_adversarially
+from gradflip._seeds import generator
+from gradflip.lazy import PUBLISHED, TEXT, Variant, train_many_adversarially
+from gradflip.lazy._settings import SGD, TrainingAttack
+from gradflip.lazy.adversarial._trainer import PATIENCE, Run, Trainer
 
 
 def examples(n: int = 64, dim: int = 8, seed: int = 0, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,13 +95,13 @@ def plainly(network0, x, y, epsilon, radius, *, lr, batch, steps, epochs, protoc
 
 
 def orders(n: int, epochs: int, seed: int, *, once: bool) -> list[torch.Tensor]:
-    draw = adversarial.generator(seed, "adversarial batches")
+    draw = generator(seed, "adversarial batches")
     drawn = [torch.randperm(n, generator=draw) for _ in range(1 if once else epochs)]
     return drawn * epochs if once else drawn
 
 
 @pytest.mark.parametrize(
-    "protocol", [Protocol(*words) for words in product(("batch", "epoch"), ("step", "epoch"), ("best", "previous"))],
+    "protocol", [Variant(*words) for words in product(("batch", "epoch"), ("step", "epoch"), ("best", "previous"))],
     ids=lambda protocol: "-".join(vars(protocol).values()),
 )  # fmt: skip
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_a_protocol_may_be_given_by_name(word, protocol):
 
 def test_a_protocol_of_other_words_is_refused():
     with refused("projection must be 'step' or 'epoch', got 'never'."):
-        Protocol(projection="never")
+        Variant(projection="never")
 
 
 @given(
@@ -154,9 +155,7 @@ def test_the_projection_of_training_draws_in_what_is_outside_and_nothing_else(se
     network0 = TwoLayer.random(5, 12, seed=seed, bias=bias, dtype=dtype)
     ball = LazyBall(network0, radius=radius)
     x, y = examples(4, 5, dtype=dtype)
-    trainer = adversarial._Trainer(
-        [network0], [ball], x, y, [0.1], 0.1, 4, 1, 1, TEXT, None, True, 0.0, "constant", [0]
-    )  # fmt: skip
+    trainer = Trainer([Run(network0, ball, 0.1, 0)], x, y, SGD(0.1, 4, 1), TrainingAttack(1, True, None), TEXT)
     state = trainer.state
     state.W += (far * torch.rand(12, 1, generator=draw) * torch.randn(12, 5, generator=draw)).to(dtype)
     if state.bias is not None:
@@ -181,10 +180,8 @@ def test_after_every_step_the_network_is_in_the_ball(bias, dtype, monkeypatch):
     network0 = start(dtype=dtype, bias=bias)
     ball = LazyBall(network0, 0.3)
     seen = []
-    project = adversarial._Trainer.project
-    monkeypatch.setattr(
-        adversarial._Trainer, "project", lambda self: (project(self), seen.append(ball.deviation(now(self))))[0]
-    )
+    project = Trainer.project
+    monkeypatch.setattr(Trainer, "project", lambda self: (project(self), seen.append(ball.deviation(now(self))))[0])
     train_adversarially(network0, x, y, 0.1, ball, lr=5.0, batch_size=8, attack_steps=4, max_epochs=4)
     assert len(seen) == 4 * 8
     assert max(seen) <= ball.radius * (1 + 1e-6)
@@ -194,7 +191,7 @@ def test_after_every_step_the_network_is_in_the_ball(bias, dtype, monkeypatch):
 def now(trainer) -> TwoLayer:
     """The network of a trainer's first run as it is."""
     bias = None if trainer.state.bias is None else trainer.state.bias[0]
-    return TwoLayer(trainer.state.W[0], trainer.networks0[0].a, bias)
+    return TwoLayer(trainer.state.W[0], trainer.runs[0].network0.a, bias)
 
 
 def test_training_against_an_attack_makes_a_network_more_robust_than_plain_training():
@@ -217,7 +214,7 @@ def test_training_stops_where_nothing_improves_and_says_so():
     x, y = examples()
     fit = train_adversarially(start(), x, y, 5.0, LazyBall(start(), 1.0), lr=1e-4, attack_steps=4, max_epochs=200)
     assert fit.stopped_because is StopReason.PLATEAU
-    assert len(fit.history) == 1 + adversarial.PATIENCE
+    assert len(fit.history) == 1 + PATIENCE
     assert fit.converged is True
     few = train_adversarially(start(), x, y, 0.1, LazyBall(start(), 10.0), lr=0.5, attack_steps=4, max_epochs=2)
     assert few.stopped_because is StopReason.MAX_EPOCHS
@@ -306,27 +303,6 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path):
         train_adversarially(network0, x, y, 0.1, ball, attack_steps=3, max_epochs=1, checkpoint=file)
 
 
-def test_a_fit_is_saved_and_read_again(tmp_path):
-    x, y = examples(dtype=torch.float32)
-    network0 = start(dtype=torch.float32)
-    ball, file = LazyBall(network0, 1.0), tmp_path / "fit.safetensors"
-    fits = [
-        train(network0, x, y, ball=ball, max_epochs=20),
-        train_adversarially(network0, x, y, 0.1, ball, attack_steps=3, max_epochs=2, test=(x, y)),
-    ]
-    for fit in fits:
-        fit.save(file)
-        again = Fit.load(file)
-        assert torch.equal(again.network.W, fit.network.W)
-        assert again.history.equals(fit.history)
-        names = ("stopped_because", "steps", "epochs", "deviation", "left_at", "converged", "robust_accuracy")
-        assert [getattr(again, name) for name in names] == [getattr(fit, name) for name in names]
-        assert torch.equal(TwoLayer.load(file).W, fit.network.W)
-    network0.save(file)
-    with pytest.raises(FileError, match="holds a network but no training of it"):
-        Fit.load(file)
-
-
 def test_runs_of_different_shape_or_number_are_refused():
     x, y = examples()
     networks0 = [start(), start(width=50)]
@@ -345,7 +321,7 @@ def test_runs_of_different_shape_or_number_are_refused():
         ({"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
         ({"attack_steps": 0}, "attack_steps must be an integer >= 1, got 0"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
-        ({"protocol": "texts"}, "protocol must be 'text', 'published' or a Protocol, got 'texts'"),
+        ({"protocol": "texts"}, "protocol must be 'text', 'published' or a Variant, got 'texts'"),
         ({"schedule": "linear"}, "schedule must be 'constant' or 'cosine', got 'linear'"),
         ({"clip": (0.0, 1.0)}, r"x must lie in the box clip=\(0.0, 1.0\)"),
         ({"y": torch.zeros(64).double()}, r"y must hold only -1 and \+1, got 0"),
