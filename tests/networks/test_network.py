@@ -16,7 +16,7 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=repr)
+@pytest.mark.parametrize("network", NETWORKS, ids=[f"{type(n).__name__}-{i}" for i, n in enumerate(NETWORKS)])
 def test_value_and_gradient_are_those_of_the_network(network):
     assert isinstance(network, Network)
     x = normal(7, network.dim, seed=1).to(network.dtype)
