@@ -1,4 +1,4 @@
-"""A run: a plan is computed into a folder, and its tables are written."""
+"""Runs: compute a plan into a folder and write its tables."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Outcome:
     """A finished run.
 
     Attributes:
-        folder: Where everything is.
+        folder: The run folder.
         summary: How many cells were computed, and which failed.
-        rows: Rows in the table.
+        rows: Number of rows in the table.
     """
 
     folder: RunFolder
@@ -41,24 +41,24 @@ def run(
     engine: Engine | None = None,
     data_dir: Path | None = None,
 ) -> Outcome:
-    """Compute what is not yet in the folder, and write its tables.
+    """Compute the cells of a plan that the folder lacks, and write the tables.
 
     Args:
-        planned: What.
-        out: The run folder; one that holds the same run is gone on with.
-        workers: Processes; each cell is computed on one thread whatever their number, so that rows are the same.
-        force: Throw away what is in the run folder.
+        planned: The plan.
+        out: The run folder; if it holds the same run, that run is resumed.
+        workers: Number of processes; a cell runs on one thread whatever their number, so that rows do not depend on it.
+        force: Whether to discard what is in the run folder.
         report: Called with the progress.
         engine: Computes the cells in place of `workers`.
         data_dir: Folder from which workers read data files; it is part of no cell, and rows do not depend on it.
 
     Returns:
-        The folder and what happened.
+        The folder and what was computed.
 
     Raises:
-        UsageError: If the folder holds another run.
+        UsageError: If the folder holds a different run.
         FileError: If something cannot be read or written.
-        KeyboardInterrupt: If interrupted; what was computed is kept.
+        KeyboardInterrupt: If interrupted; finished cells are kept.
     """
     folder = RunFolder.create(out, planned.spec, force=force)
     folder.write_env(environment())
@@ -80,15 +80,15 @@ def run(
 
 
 def prepare_data(settings: Settings, data_dir: Path | None) -> None:
-    """Load the data once before any cell does: find them, fetch them if need be, and check them.
+    """Load the data set once before any cell does: find it, download it if necessary, and check it.
 
     Args:
-        settings: Which data.
+        settings: The settings, which name the data set.
         data_dir: Folder with the data files, as for `run`.
 
     Raises:
         UsageError: If the classes do not exist.
-        FileError: If a file is missing, damaged, or cannot be fetched.
+        FileError: If a file is missing, damaged, or cannot be downloaded.
     """
     from gradflip.data import load_data
 

@@ -1,4 +1,4 @@
-"""What a user may choose about a run."""
+"""The settings that a user chooses for a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Protocol = Literal["text", "published"]
 
 
 class Settings(BaseModel):
-    """What a user chooses about a run: what its experiments heed decides the rows, and is kept in `spec.toml`."""
+    """The user's choices for a run; those that its experiments depend on decide the rows and go into `spec.toml`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -19,7 +19,7 @@ _BINS = 36
 def histograms_figure(
     experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
-    """Histograms over the correctly classified test images, one colour per seed, each with its normal fit.
+    """Draw histograms over the correctly classified test images, one colour per seed, each with its normal fit.
 
     Args:
         experiment: The experiment.
