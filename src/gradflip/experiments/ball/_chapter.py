@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from gradflip.drawing import Column, Table, general, share, size, tiny
+from gradflip.drawing import Column, Table, general, plain_columns, share, size, tiny
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._family import Chapter
 from gradflip.experiments._settings import Settings
@@ -180,13 +180,15 @@ def _tables(experiments: Sequence[Experiment], settings: Settings, table: pl.Dat
             for parts, title, columns, note in _LEMMAS:
                 own = rows.filter(pl.col("part").is_in(list(parts))) if len(rows) else rows
                 tables += _table(title, note, columns, own)
-        if experiment.measure.name == "ball-cone":
+        elif experiment.measure.name == "ball-cone":
             note = (
                 r"A row per iterate $W$ and scale $c$. Deviation is $\sqrt{m} \max_j |c w_j - w_{j,0}|$, the distance "
                 "of the ray its minimum over c. The last columns: the largest relative difference from the same of W "
                 "at any test image."
             )
             tables += _table("Every iterate and its multiples", note, _CONE, rows)
+        elif experiment.measure.name != "ball-certified":  # whose figure says it all
+            tables += _table(f"Every measurement of {experiment.name}", "", plain_columns(rows.to_dicts()), rows)
     return tables
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from gradflip.drawing import Column, Table, number_or_infinity, share, size
+from gradflip.drawing import Column, Table, number_or_infinity, plain_columns, share, size
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._family import Chapter
 from gradflip.experiments._settings import Settings
@@ -153,7 +153,8 @@ def _tables(experiments: Sequence[Experiment], settings: Settings, table: pl.Dat
         if rows:
             name = experiment.measure.name.removeprefix("random-")
             title = f"Every ensemble of {experiment.name}"
-            tables.append(Table(title, _NOTES[name], _COLUMNS[name], rows, held=("activation",)))
+            columns = _COLUMNS.get(name) or plain_columns(rows)
+            tables.append(Table(title, _NOTES.get(name, ""), columns, rows, held=("activation",)))
     return tables
 
 
