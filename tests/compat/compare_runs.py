@@ -1,7 +1,7 @@
 """`python tests/compat/compare_runs.py OLD NEW`: do two run folders hold the same numbers, to the bit?
 
-OLD may be of gradflip 0.1: its columns `kind` and `ball_kind` are dropped, `deviation` is `scaled_deviation` now, and the
-column `measure` of NEW is left out.
+OLD may be of gradflip 0.1: its columns `kind` and `ball_kind` are dropped, `deviation` is `scaled_deviation` now, and
+the column `measure` of NEW is left out.
 """
 
 import sys
@@ -22,7 +22,7 @@ def differences(old: Path, new: Path) -> list[str]:
         if "measure" not in before.columns:
             before = before.drop(column for column in GONE if column in before.columns)
             before = before.rename(RENAMED, strict=False)
-            after = after.drop("measure")
+            after = after.drop("measure", strict=False)
         try:
             assert_frame_equal(before, after, check_exact=True)
         except AssertionError as error:
