@@ -10,6 +10,7 @@ leave the ball within some tens of epochs.
 """
 
 import argparse
+import functools
 import json
 import statistics
 from concurrent.futures import ProcessPoolExecutor
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from gradflip.experiments import Settings, environment, prepare_data
 from gradflip.experiments.lazy._cells import LAZY_FLIP, lazy_cell, trainings
-from gradflip.sweep import measure_cell
+from gradflip.sweep import Context, measure_cell
 
 SCRIPTS = {5: 4.4, 10: 7.2, 20: 14.6, 28: 20.0}
 """Gradient norms of single runs of the paper's own scripts, by image size."""
@@ -37,8 +38,10 @@ def main() -> None:
     prepare_data(settings, given.data_dir)
     groups = trainings(given.sizes, (1000,), (10,), seeds=given.seeds, max_epochs=1000, normalize=False, bias=True)
     cells = [lazy_cell(LAZY_FLIP, group, settings, seed) for group in groups for seed in range(group.seeds)]
+    place = (str(given.data_dir.expanduser().resolve()),) if given.data_dir else None
+    measure = functools.partial(measure_cell, context=place and Context("gradflip.data:data_folder", place))
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
-        rows = [result.rows[0] for result in pool.map(measure_cell, cells)]
+        rows = [result.rows[0] for result in pool.map(measure, cells)]
     print("size  gradient norm        scripts  perturbation         exit epochs      test error at most")
     lines = []
     for size in given.sizes:

@@ -1,4 +1,4 @@
-"""What every test shares: seeds, one thread, the folder of reference data, a real browser for the pages.
+"""What every test shares: seeds, one thread, folders of data, a real browser for the pages.
 
 gradflip is not imported here, so that jaxtyping's pytest plugin can hook its import.
 """
@@ -8,7 +8,10 @@ import shutil
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
+
+from idx_files import NAMES, idx
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -46,6 +49,18 @@ def reference_network() -> Path:
     if not path.is_file():
         pytest.skip("$GRADFLIP_DATA/reference does not hold lazy_mnist01_size10_bias_m1000_C10.npz")
     return path
+
+
+@pytest.fixture(scope="session")
+def fashion_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of the form of Fashion-MNIST: image i is of class i % 10, all its pixels 25 times that, plus 30."""
+    folder = tmp_path_factory.mktemp("data") / "fashion-mnist"
+    folder.mkdir()
+    for name, shape in NAMES.items():
+        classes = np.arange(shape[0]) % 10
+        values = classes if len(shape) == 1 else np.broadcast_to((25 * classes + 30)[:, None, None], shape)
+        (folder / name).write_bytes(idx(values))
+    return folder
 
 
 @pytest.fixture(scope="module", params=["machine-fonts", "no-fonts"])

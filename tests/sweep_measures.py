@@ -1,5 +1,7 @@
 """Small measures that workers import by name."""
 
+import contextlib
+import contextvars
 import os
 import signal
 import sys
@@ -76,3 +78,26 @@ def holds_memory(parameters, seed, progress):
 def environment(parameters, seed, progress):
     ignores = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     return Measured([{"omp": os.environ.get("OMP_NUM_THREADS"), "ignores_sigint": ignores, "pid": os.getpid()}])
+
+
+_place = contextvars.ContextVar("place", default="nowhere")
+
+
+@contextlib.contextmanager
+def placed(place):
+    """A context: `where` measures inside it read `place`."""
+    token = _place.set(place)
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
+def where(parameters, seed, progress):
+    return Measured([{"place": _place.get()}])
+
+
+def counts_images(parameters, seed, progress):
+    from gradflip.data import load_data
+
+    return Measured([{"images": len(load_data(parameters["data"]).y_test)}])

@@ -1,4 +1,4 @@
-"""Where the real MNIST is, a stand-in for Fashion-MNIST, and mirrors on this machine."""
+"""Where the real MNIST is, and mirrors on this machine."""
 
 import functools
 import http.server
@@ -7,10 +7,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from idx_files import NAMES, idx
+from idx_files import NAMES
 
 
 @pytest.fixture(scope="session")
@@ -74,15 +73,3 @@ def mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[M
     yield pair
     for mirror in pair:
         mirror.close()
-
-
-@pytest.fixture(scope="session")
-def fashion_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of the form of Fashion-MNIST: image i is of class i % 10, all its pixels 25 times that, plus 30."""
-    folder = tmp_path_factory.mktemp("data") / "fashion-mnist"
-    folder.mkdir()
-    for name, shape in NAMES.items():
-        classes = np.arange(shape[0]) % 10
-        values = classes if len(shape) == 1 else np.broadcast_to((25 * classes + 30)[:, None, None], shape)
-        (folder / name).write_bytes(idx(values))
-    return folder

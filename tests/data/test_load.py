@@ -12,6 +12,7 @@ from gradflip._errors import UsageError
 from gradflip.data import DATA_NAMES, Split, load_data
 from gradflip.data._digits import digits
 from gradflip.data._images import LabelledImages, two_classes
+from gradflip.data._request import Request
 
 DIGITS_SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"  # of the images, then the labels
 
@@ -21,6 +22,10 @@ def archive():
     raw = importlib.resources.files("gradflip.data").joinpath("digits.npz").read_bytes()
     with np.load(io.BytesIO(raw), allow_pickle=False) as opened:
         return opened["images"], opened["labels"]
+
+
+def request(*, size, normalize):
+    return Request((0, 1), size, normalize, antialias=True, data_dir=None, dtype=torch.float64, seed=0)
 
 
 def bilinear(image, size):
@@ -149,21 +154,21 @@ def test_a_black_image_cannot_be_normalized():
     pixels[4] = 0
     classes = torch.tensor([2, 0, 1, 0, 1, 1], dtype=torch.uint8)
     images = LabelledImages("made", pixels, classes, pixels[:4], classes[:4], white=16)
-    options = {"size": None, "antialias": True, "dtype": torch.float64}
-    assert len(two_classes(images, (0, 1), normalize=False, **options).y_train) == 5
+    plain, unit = (request(size=None, normalize=normalize) for normalize in (False, True))
+    assert len(two_classes(images, plain).y_train) == 5
     with pytest.raises(UsageError, match=r"^normalize needs images that are not black .*, got train image 4 of made;"):
-        two_classes(images, (0, 1), normalize=True, **options)
+        two_classes(images, unit)
 
 
 def test_many_images_are_resized_as_few_are():
     pixels = torch.randint(0, 256, (2500, 6, 6), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     classes = (torch.arange(2500) % 2).to(torch.uint8)
-    options = {"size": 4, "normalize": False, "antialias": True, "dtype": torch.float64}
-    many = two_classes(LabelledImages("made", pixels, classes, pixels, classes, white=255), (0, 1), **options)
+    wanted = request(size=4, normalize=False)
+    many = two_classes(LabelledImages("made", pixels, classes, pixels, classes, white=255), wanted)
     for i in (0, 1, 1023, 1024, 2498):
         pair = slice(i, i + 2)
         few = LabelledImages("made", pixels[pair], classes[pair], pixels[pair], classes[pair], white=255)
-        assert torch.allclose(two_classes(few, (0, 1), **options).x_train, many.x_train[pair], rtol=0, atol=1e-14)
+        assert torch.allclose(two_classes(few, wanted).x_train, many.x_train[pair], rtol=0, atol=1e-14)
 
 
 # The sphere.

@@ -51,6 +51,14 @@ def test_a_merged_trajectory_is_as_long_as_the_longest_of_those_it_serves():
     assert epochs == {200}
 
 
+def test_settings_know_their_data_set_and_refuse_one_that_is_not_registered():
+    assert Settings(data="mnist").data_set.train_count == 12_665
+    with pytest.raises(
+        ValidationError, match=r"unknown data set 'minst'; did you mean 'mnist'\? There are: digits, mnist"
+    ):
+        Settings(data="minst")
+
+
 def test_a_run_of_a_whole_paper_is_named_for_it():
     assert str(plan(["wang2022"], Settings()).default_folder) == "runs/wang2022-digits-quick"
     published = plan(["wang2022-fig2", "wang2022-fig3"], Settings(data="mnist", protocol="published"))

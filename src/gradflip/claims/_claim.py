@@ -11,7 +11,7 @@ from gradflip.claims._statistic import Statistic
 
 @dataclass(frozen=True)
 class Claim:
-    """That a statistic of a table is what a theorem says.
+    """The statement that a statistic of a table lies where a theorem says.
 
     Attributes:
         statistic: The number, such as `Exponent("gradient_norm")`.
@@ -19,7 +19,7 @@ class Claim:
         quantity: The column as a formula, in LaTeX.
         why: Where the claim comes from, or what the number is for.
         only: A column and the values of it that the claim is about; all rows if not given.
-        at_last: Columns of which only the largest value counts, curve by curve.
+        at_last: Columns of which only the largest value of each curve counts.
     """
 
     statistic: Statistic
@@ -57,8 +57,8 @@ class Finding:
     Attributes:
         claim: The claim.
         by: The column that tells the curves apart, such as `"width"` or `"activation"`.
-        curve: Its value.
-        interval: The number and its interval; of several comparisons that of the decisive one.
+        curve: The value of that column.
+        interval: The number with its interval; of several comparisons, the decisive one.
         verdict: `None` for a number that is only reported.
     """
 

@@ -1,4 +1,4 @@
-"""Where an accuracy crosses one half along an axis, and how that place moves with another."""
+"""The places at which an accuracy crosses a level along an axis."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ HALF = 0.5
 
 
 def crossing(points: Sequence[tuple[float, float]], level: float = HALF) -> float | None:
-    """Where a curve first crosses a level.
+    """The place at which a curve first crosses a level.
 
     Args:
-        points: (place, accuracy), places positive; the accuracy is taken to be linear in log place between them.
+        points: Pairs (place, accuracy) with positive places; the accuracy is interpolated linearly in log place.
         level: The level.
 
     Returns:
@@ -57,7 +57,7 @@ def contour(rows: pl.DataFrame, *, column: str, along: str, over: str) -> dict[f
 
 
 def ratios(rows: pl.DataFrame, *, below: str, above: str, along: str, level: float) -> list[float]:
-    """How much further along an axis an upper curve crosses a level than a lower one.
+    """The places at which an upper and a lower curve cross a level, as ratios.
 
     Args:
         rows: A row per network and place, with `seed` and these columns.
@@ -67,7 +67,7 @@ def ratios(rows: pl.DataFrame, *, below: str, above: str, along: str, level: flo
         level: The level.
 
     Returns:
-        A ratio for each seed of which both curves cross; none if one of the seeds has none.
+        Upper place over lower place, a ratio per seed; empty unless both curves of every seed cross.
     """
     factors = []
     for _, own in rows.sort("seed").group_by("seed", maintain_order=True):

@@ -1,4 +1,4 @@
-"""What a theorem expects of a number, and the verdict of an interval on it."""
+"""Expectations: where a theorem puts a number, and the verdict of an interval on that."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOLERANCE = 0.1
 
 
 class Verdict(enum.Enum):
-    """What an interval says of an expectation (docs/mathematics/statistics.md, "Verdicts")."""
+    """The verdict of an interval on an expectation (docs/mathematics/statistics.md, "Verdicts")."""
 
     HOLDS = "holds"
     """The interval lies within the claimed value +- 0.1, or on the claimed side of it."""
@@ -44,7 +44,7 @@ class Expectation(abc.ABC):
 
     @abc.abstractmethod
     def decisive(self, intervals: Sequence[Interval]) -> Interval:
-        """Of several comparisons, at least one, the one that speaks most against the expectation."""
+        """Of several comparisons, at least one, the one that contradicts the expectation most."""
 
 
 @final
@@ -56,7 +56,7 @@ class Equals(Expectation):
 
     Attributes:
         value: The expected number.
-        tolerance: How far off still counts as the same.
+        tolerance: The largest deviation that still counts as equal.
     """
 
     value: float
@@ -81,14 +81,14 @@ class Equals(Expectation):
 @final
 @dataclass(frozen=True)
 class EqualsUpToChance(Expectation):
-    """The number is exactly `value`; its interval may leave it out only by a false alarm.
+    """The number is exactly `value`; its interval excludes it only by a false alarm.
 
     It fails if the interval excludes the value, however close the interval is. It holds if the interval contains the
     value and reaches no further than the tolerance.
 
     Attributes:
         value: The expected number.
-        tolerance: How far the interval of a claim that holds may reach.
+        tolerance: How far from the value the interval of a claim that holds may reach.
     """
 
     value: float = 0.0
@@ -224,5 +224,5 @@ def _apart(interval: Interval, low: float, high: float) -> bool:
 
 
 def _reach(interval: Interval, value: float) -> float:
-    """How far the interval's further end is from a value."""
+    """The distance from a value to the farther end of an interval."""
     return max(value - interval.low, interval.high - value)

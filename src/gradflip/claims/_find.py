@@ -1,4 +1,4 @@
-"""Claims and rows -> findings, one a curve."""
+"""Evaluates claims on tables, with one finding per curve."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def find(claim: Claim, rows: pl.DataFrame, curve: str) -> list[Finding]:
-    """Evaluates a claim on a table, for each curve.
+    """Evaluate a claim on a table, for each curve.
 
     Args:
         claim: The claim.
-        rows: A table with `curve` and the columns of the statistic: of trained networks a row each, with `seed`; of
-            random networks a row per ensemble or comparison.
+        rows: A table with `curve` and the columns of the statistic: a row per trained network, with `seed`, or per
+            ensemble or comparison of random networks.
         curve: The column that tells the curves apart, unless the statistic names another.
 
     Returns:
-        A finding per curve in increasing order, none where too few networks have the quantity.
+        A finding per curve, in increasing order; none for a curve of too few networks with the quantity.
     """
     by = claim.statistic.by or curve
     rows = _concerned(claim, rows, by)
@@ -51,8 +51,8 @@ def _concerned(claim: Claim, rows: pl.DataFrame, by: str) -> pl.DataFrame:
 
 
 def _in_order(curve: float | str) -> list[tuple[float, str]]:
-    """Numbers within words as numbers: C0 = 3 comes before C0 = 10."""
+    """A key that sorts numbers within words as numbers: C0 = 3 comes before C0 = 10."""
     if not isinstance(curve, str):
         return [(curve, "")]
-    parts = re.split(r"(\d+(?:\.\d+)?)", curve)  # every second one is a number
+    parts = re.split(r"(\d+(?:\.\d+)?)", curve)  # every second part is a number
     return [(float(part), "") if i % 2 else (0.0, part) for i, part in enumerate(parts)]

@@ -17,13 +17,13 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and its interval; of a fit or a mean, the 95 % bootstrap interval over seeds.
+    """A number with its interval; for a fit or a mean, the 95 % bootstrap interval over seeds.
 
     Attributes:
         estimate: The number.
         low: Lower end; -inf where a single seed leaves the spread unknown.
-        high: Upper end; inf there.
-        seeds: Seeds at the point that has the fewest; of a share or a distance, draws.
+        high: Upper end; inf in that case.
+        seeds: Number of seeds at the point that has the fewest; for a share or a distance, of draws.
     """
 
     estimate: float
@@ -56,7 +56,7 @@ def exponent(draws: Mapping[float, Sequence[float]], *, resamples: int = 4000, s
     points = sorted(draws)
     log_x = np.log(points)
     weights = (log_x - log_x.mean()) / ((log_x - log_x.mean()) ** 2).sum()
-    # the mean of y, not of log y, is what is drawn; its relative deviations are what is resampled
+    # figures show the mean of y, not of log y, so the relative deviations of y are resampled
     estimate = float(weights @ np.log([np.mean(draws[x]) for x in points]))
     return _bootstrap(estimate, [np.log(draws[x]) for x in points], weights, resamples, seed)
 
@@ -154,7 +154,7 @@ def clopper_pearson(count: int, total: int, level: float = LEVEL) -> Interval:
     Args:
         count: Number of draws with the event.
         total: Number of draws.
-        level: Confidence level, which coverage is never below.
+        level: Confidence level; the coverage is never below it.
 
     Returns:
         The share, and the probabilities that the test at 1 - level does not reject.
@@ -175,7 +175,7 @@ def clopper_pearson(count: int, total: int, level: float = LEVEL) -> Interval:
 
 
 def kolmogorov_margin(draws: int, level: float) -> float:
-    """How far a sample's distribution function may be from its law's, anywhere.
+    """A bound on the Kolmogorov distance between a sample and its own law.
 
     Args:
         draws: Size of the sample.
@@ -190,7 +190,7 @@ def kolmogorov_margin(draws: int, level: float) -> float:
 
 
 def two_sample_margin(first: int, second: int, level: float) -> float:
-    """How far apart the distribution functions of two samples of one law may be, anywhere.
+    """A bound on the Kolmogorov distance between two samples of one law.
 
     Args:
         first: Size of one sample.

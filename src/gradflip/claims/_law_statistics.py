@@ -1,7 +1,8 @@
 """Statistics of random networks, over draws: probabilities and laws against limits and against explicit networks.
 
 Rows are ensembles or comparisons. A count such as `flips` is out of `draws`; a Kolmogorov distance is that of a sample
-of `draws`. Intervals hold for all comparisons of a claim together (docs/mathematics/statistics.md, "Many comparisons").
+of size `draws`. Intervals hold for all comparisons of a claim together (docs/mathematics/statistics.md, "Many
+comparisons").
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 FALSE_ALARM = 1e-3
-"""How often equal laws are said to differ, over all comparisons of a claim together."""
+"""The probability of calling equal laws different, over all comparisons of a claim together."""
 
 
 @final
@@ -37,7 +38,7 @@ class Difference(Statistic):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Both counts and what they are out of."""
+        """Both counts and their totals."""
         return (self.column, "draws", "explicit_flips", "explicit_draws")
 
     @property
@@ -94,7 +95,7 @@ class Excess(Statistic):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The count, what it is out of, and the limit."""
+        """The count, its total and the limit."""
         return (self.column, "draws", "limit")
 
     @property
@@ -111,7 +112,7 @@ class Excess(Statistic):
 @final
 @dataclass(frozen=True)
 class Approach(Statistic):
-    """How much closer a probability comes to its `limit` from the start of an axis to its end.
+    """The decrease of a probability's distance to its `limit` from the start of an axis to its end.
 
     Attributes:
         along: The axis.
@@ -122,7 +123,7 @@ class Approach(Statistic):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The count, what it is out of, the limit and the axis."""
+        """The count, its total, the limit and the axis."""
         return (self.column, "draws", "limit", self.along)
 
     @property
@@ -131,7 +132,7 @@ class Approach(Statistic):
         return "fall of the distance to the limit"
 
     def intervals(self, rows: pl.DataFrame, comparisons: int) -> list[Interval]:
-        """The fall; none of a single point on the axis."""
+        """The decrease; none where the axis has a single point."""
         return _fall(rows, self.along, lambda row, level: _absolute(_excess(row, self.column, level)))
 
 
@@ -161,7 +162,7 @@ class Distance(Statistic):
 @final
 @dataclass(frozen=True)
 class Fall(Statistic):
-    """How much smaller a Kolmogorov distance becomes from the start of an axis to its end.
+    """The decrease of a Kolmogorov distance from the start of an axis to its end.
 
     Attributes:
         along: The axis.
@@ -181,7 +182,7 @@ class Fall(Statistic):
         return "fall of the Kolmogorov distance to the limit"
 
     def intervals(self, rows: pl.DataFrame, comparisons: int) -> list[Interval]:
-        """The fall; none of a single point on the axis."""
+        """The decrease; none where the axis has a single point."""
         return _fall(rows, self.along, lambda row, level: _distance(row, self.column, level))
 
 
@@ -194,7 +195,7 @@ class ShareAbove(Statistic):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The count, what it is out of, and the share allowed."""
+        """The count, its total and the share allowed."""
         return (self.column, "draws", "gamma")
 
     @property
@@ -217,7 +218,7 @@ def _excess(row: dict[str, Any], column: str, level: float) -> Interval:
 
 
 def _absolute(excess: Interval) -> Interval:
-    """How far a probability is from its limit, on either side."""
+    """The distance of a probability from its limit, on either side."""
     ends = sorted((abs(excess.low), abs(excess.high)))
     low = 0.0 if excess.low <= 0 <= excess.high else ends[0]
     return Interval(abs(excess.estimate), low, ends[1], excess.seeds)
@@ -233,7 +234,7 @@ def _fall(rows: pl.DataFrame, along: str, measured: Callable[[dict[str, Any], fl
     ordered = rows.sort(along)
     if ordered[along].n_unique() < 2:
         return []
-    level = 1 - (1 - LEVEL) / 2  # each end holds with half of the alarm, so both do with all of it
+    level = 1 - (1 - LEVEL) / 2  # each end errs with half of the probability 1 - LEVEL, so that both hold at LEVEL
     start, end = (measured(ordered.row(i, named=True), level) for i in (0, -1))
     fall = start.estimate - end.estimate
     return [Interval(fall, start.low - end.high, start.high - end.low, min(start.seeds, end.seeds))]

@@ -23,10 +23,10 @@ _LETTERS = {"dim": "d", "width": "m", "C0": "C0", "scale": "c"}
 @final
 @dataclass(frozen=True)
 class Exponent(Statistic):
-    """The power of a column as which the quantity grows; only positive values count.
+    """The exponent with which the quantity grows in a column; only positive values count.
 
     Attributes:
-        over: The column, the input dimension if not given.
+        over: The column; the input dimension if not given.
     """
 
     over: str = "dim"
@@ -43,7 +43,7 @@ class Exponent(Statistic):
         return f"exponent in {_LETTERS.get(self.over, self.over)}"
 
     def intervals(self, rows: pl.DataFrame, comparisons: int) -> list[Interval]:
-        """The exponent; none of a single point on the axis."""
+        """The exponent; none where the axis has a single point."""
         draws = _groups(_positive(rows, self.column), self.over, self.column)
         return [exponent(draws)] if len(draws) > 1 else []
 
@@ -101,12 +101,12 @@ class Variation(Statistic):
 @final
 @dataclass(frozen=True)
 class Contour(Statistic):
-    """The power of one axis along which an accuracy crosses one half on another.
+    """The exponent of the 50 % contour of an accuracy: where it crosses one half on one axis, as a power of another.
 
     Attributes:
-        along: The axis on which it crosses.
+        along: The axis on which it crosses one half.
         over: The axis of the power.
-        label: Of which accuracy, in words.
+        label: The accuracy in words.
     """
 
     along: str
@@ -133,7 +133,7 @@ class Contour(Statistic):
 @final
 @dataclass(frozen=True)
 class Largest(Statistic):
-    """The mean of the quantity at the place of an axis where that mean is largest.
+    """The largest mean of the quantity along an axis.
 
     Attributes:
         along: The axis.
@@ -161,7 +161,7 @@ class Largest(Statistic):
 @final
 @dataclass(frozen=True)
 class Ratio(Statistic):
-    """How many times further along an axis an upper curve crosses a level than the quantity.
+    """The factor by which an upper curve crosses a level further along an axis than the quantity.
 
     Attributes:
         above: The column of the upper curve.

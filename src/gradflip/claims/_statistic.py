@@ -1,4 +1,4 @@
-"""A statistic: the number, or the comparisons, that the rows of one curve give, with intervals."""
+"""A statistic: a number, or one per comparison, computed from the rows of a curve, with intervals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Statistic(abc.ABC):
     @property
     @abc.abstractmethod
     def columns(self) -> tuple[str, ...]:
-        """All columns that it reads, apart from `seed`; a row in which one is null does not count."""
+        """All columns that it reads, apart from `seed`; rows with a null in one of them do not count."""
 
     @property
     @abc.abstractmethod
@@ -45,7 +45,7 @@ class Statistic(abc.ABC):
 
         Args:
             rows: Of one curve, at least one row, without nulls in `columns`.
-            comparisons: How many rows all curves of the claim have: intervals of laws hold for all of them together.
+            comparisons: Number of rows of all curves of the claim; intervals of laws hold for all of them together.
 
         Returns:
             Intervals; none where the rows are too few.

@@ -10,13 +10,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gradflip._errors import UsageError
-from gradflip.cli._options import Flag, Json, two_digits
+from gradflip.cli._options import DATA_HELP, Flag, Json, two_digits
 from gradflip.cli._output import print_table, status
 
 
 def certify(
     *,
-    data: str = "digits",
+    data: Annotated[str, Parameter(help=f"{DATA_HELP} Inputs are scaled to norm 1.")] = "digits",
     classes: str = "0,1",
     size: int | None = None,
     width: int = 1000,
@@ -36,7 +36,7 @@ def certify(
     """Prove on how many slightly moved test images every network near an initialisation errs, however trained.
 
     Args:
-        data: digits (embedded), mnist, fashion-mnist or sphere; inputs are scaled to norm 1.
+        data: Name of the data set; inputs are scaled to norm 1.
         classes: The two classes; the first is labelled -1, the second +1.
         size: Side of the images in pixels; by default that of the data.
         width: Neurons m of the initialisation.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 from gradflip.cli._options import Json
 from gradflip.cli._output import print_table
@@ -15,9 +14,10 @@ def env(*, as_json: Json = False) -> None:
     Args:
         as_json: Print JSON.
     """
+    from gradflip.data import user_folder
     from gradflip.experiments import environment
 
-    values = environment() | {"GRADFLIP_DATA": os.environ.get("GRADFLIP_DATA")}
+    values = environment() | {"GRADFLIP_DATA": user_folder()}
     if as_json:
         print(json.dumps(values, indent=2))
         return

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from gradflip._errors import UsageError, unknown
+from gradflip.data import DATA_NAMES, DATA_SETS
 
 if TYPE_CHECKING:
     from gradflip.experiments import Settings
@@ -16,6 +17,7 @@ Preset = Literal["quick", "standard", "paper"]
 Protocol = Literal["text", "published"]
 Device = Literal["auto", "cpu", "cuda"]
 Flag = Annotated[bool, Parameter(negative="")]
+DATA_HELP = f"The data set: {', '.join(DATA_NAMES[:-1])} or {DATA_NAMES[-1]}."
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
@@ -27,15 +29,14 @@ def settings_of(
 
     from gradflip.experiments import Settings
 
-    known = get_args(Settings.model_fields["data"].annotation)
-    if data not in known:
-        raise UsageError(unknown("data set", data, known))
+    if data not in DATA_SETS:
+        raise UsageError(unknown("data set", data, DATA_SETS))
     first, second = two_digits(classes)
-    if data == "sphere" and (first, second) != (0, 1):
-        raise UsageError(f"--classes must be left out for the sphere, whose labels are planted, got {classes!r}.")
+    if DATA_SETS[data].planted and (first, second) != (0, 1):
+        raise UsageError(f"--classes must be left out for the {data}, whose labels are planted, got {classes!r}.")
     try:
         return Settings(
-            preset=preset, data=cast(Any, data), classes=(first, second), protocol=protocol, seeds=seeds, seed=seed,
+            preset=preset, data=data, classes=(first, second), protocol=protocol, seeds=seeds, seed=seed,
             device=_device(device),
         )  # fmt: skip
     except ValidationError as error:

@@ -6,10 +6,12 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from gradflip._errors import UsageError
-from gradflip.cli._options import Device, Flag, Json, Preset, Protocol, cores, settings_of
+from gradflip.cli._options import DATA_HELP, Device, Flag, Json, Preset, Protocol, cores, settings_of
 from gradflip.cli._output import Bar, complain, console, print_table
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 def run(
     *names: str,
     preset: Preset = "quick",
-    data: str = "digits",
+    data: Annotated[str, Parameter(help=f"{DATA_HELP} Random networks use none.")] = "digits",
     classes: str = "0,1",
     data_dir: Path | None = None,
     protocol: Protocol = "text",
@@ -40,7 +42,7 @@ def run(
     Args:
         names: Experiments such as wang2022-fig2, or papers, wang2022 or montanari2022, for all of their experiments.
         preset: Amount of computation: quick (3 minutes), standard (2 hours on 2 cores) or paper (a GPU).
-        data: digits (embedded), mnist, fashion-mnist or sphere. Random networks use none.
+        data: Name of the data set. Random networks use none.
         classes: The two classes; the first is labelled -1, the second +1.
         data_dir: Folder with the data files; also $GRADFLIP_DATA. Without a folder, MNIST is downloaded.
         protocol: Follow the paper's text, or its published scripts where the two differ.
@@ -87,7 +89,7 @@ def _run(planned: Plan, out: Path, workers: int, data_dir: Path | None, force: b
     bar = Bar(show=not quiet and not as_json)
     try:
         with bar:
-            outcome = run_plan(planned, out, workers=workers, force=force, report=bar.update)
+            outcome = run_plan(planned, out, workers=workers, force=force, report=bar.update, data_dir=data_dir)
     except KeyboardInterrupt:
         again = [word for word in sys.argv[1:] if word != "--force"]
         again += [] if "--out" in again else ["--out", str(out)]

@@ -9,17 +9,24 @@ import io
 import numpy as np
 import torch
 
-from gradflip.data._images import LabelledImages
+from gradflip.data._images import LabelledImages, two_classes
+from gradflip.data._request import Request
+from gradflip.data._split import Split
 
 _EVERY = 5
+
+
+def load(request: Request) -> Split:
+    """Return two classes of the digits."""
+    return two_classes(digits(), request)
 
 
 @functools.cache
 def digits() -> LabelledImages:
     """The 1,797 digits of the UCI data set, every fifth a test image.
 
-    A test image is one whose index in the whole file, counted from 0 over all ten classes, is a multiple of five: 360
-    of them. Which images of a class are test images therefore does not depend on the other class.
+    A test image is one whose index in the whole file, counted from 0 over all ten classes, is a multiple of five, 360
+    images. Which images of a class are test images therefore does not depend on the other class.
 
     Returns:
         The images, 8 x 8 with values 0 to 16.

@@ -1,4 +1,4 @@
-"""The IDX format of MNIST: unsigned bytes in a box, behind a header that gives its dimensions."""
+"""The IDX format of MNIST: an array of unsigned bytes after a header with its shape."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Idx:
     """Content of an IDX file.
 
     Attributes:
-        values: The bytes in their box. Shared by all who read the same file: not to be changed.
+        values: The array. Shared by all callers that read the same file: do not modify it.
         sha256: Hash of the uncompressed file, header included, in hexadecimal.
     """
 
@@ -62,13 +62,13 @@ def read_idx(path: Path, *, ndim: int, sha256: str | None = None) -> Idx:
 @functools.lru_cache(maxsize=8)  # the four files of two data sets
 def _read(path: Path, _mtime: int, _bytes: int, *, ndim: int, sha256: str | None) -> Idx:
     content = _content(path, sha256)
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 not in (None, found):
+    digest = hashlib.sha256(content).hexdigest()
+    if sha256 not in (None, digest):
         raise FileError(
             f"{path} is damaged, or another file than its name says: the SHA-256 of its uncompressed content must be "
-            f"{sha256}, got {found}. {REMEDY}"
+            f"{sha256}, got {digest}. {REMEDY}"
         )
-    return Idx(_parse(path, content, ndim), found)
+    return Idx(_parse(path, content, ndim), digest)
 
 
 def _content(path: Path, sha256: str | None) -> bytes:

@@ -1,4 +1,4 @@
-"""Grey images of ten classes -> a two-class `Split` at a given size."""
+"""Grey images of ten classes -> a two-class `Split` as requested."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from gradflip._errors import UsageError
+from gradflip.data._request import Request
 from gradflip.data._split import Split
 
 _CHUNK = 1024  # images resized together: bounds the memory beside the result
@@ -36,29 +37,18 @@ class LabelledImages:
     white: int
 
 
-def two_classes(
-    images: LabelledImages,
-    classes: tuple[int, int],
-    *,
-    size: int | None,
-    normalize: bool,
-    antialias: bool,
-    dtype: torch.dtype,
-) -> Split:
+def two_classes(images: LabelledImages, request: Request) -> Split:
     """The images of two classes, in the order of the files, as rows of pixels in [0, 1].
 
     Args:
         images: Images of all classes.
-        classes: The classes that become -1 and +1.
-        size: Side of the images wanted; None keeps theirs.
-        normalize: Whether each image is scaled to norm 1.
-        antialias: Whether shrinking averages over the pixels that it merges, instead of sampling some.
-        dtype: Precision of the result. All is computed in float64 before.
+        request: Classes, size and precision; pixels are resized and normalized in float64 first.
 
     Returns:
         The `Split`.
     """
-    size = images.train.shape[-1] if size is None else size
+    classes, dtype = request.classes, request.dtype
+    size = images.train.shape[-1] if request.size is None else request.size
     parts: dict[str, Tensor] = {}
     for part, pixels, labels in (
         ("train", images.train, images.train_classes),
@@ -67,8 +57,8 @@ def two_classes(
         index = ((labels == classes[0]) | (labels == classes[1])).nonzero()[:, 0]
         x = torch.empty(len(index), size * size, dtype=dtype)
         for rows, chosen in zip(torch.split(x, _CHUNK), torch.split(index, _CHUNK), strict=True):
-            resized = _resize(pixels[chosen].double() / images.white, size, antialias).flatten(1)
-            rows.copy_(_unit(resized, chosen, f"{part} image", images.name) if normalize else resized)
+            resized = _resize(pixels[chosen].double() / images.white, size, request.antialias).flatten(1)
+            rows.copy_(_unit(resized, chosen, f"{part} image", images.name) if request.normalize else resized)
         parts[f"x_{part}"] = x
         parts[f"y_{part}"] = torch.where(labels[index] == classes[1], 1.0, -1.0).to(dtype)
     return Split(**parts, name=images.name, classes=classes, size=size)

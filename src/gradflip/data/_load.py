@@ -1,23 +1,19 @@
-"""The one way in: the name of a data set -> a `Split`."""
+"""The one entry point: the name of a data set -> a `Split`."""
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from gradflip._errors import UsageError, unknown
-from gradflip.data._digits import digits
-from gradflip.data._images import LabelledImages, two_classes
-from gradflip.data._mnist import fashion_mnist, mnist
-from gradflip.data._sphere import sphere
+from gradflip.data._registry import DATA_SETS
+from gradflip.data._request import Request
 from gradflip.data._split import Split
 
-DATA_NAMES = ("digits", "mnist", "fashion-mnist", "sphere")
-
 _MAX_SIZE = 128  # 12,665 images of that size take 0.8 GB in float32
-_SPHERE_SIZE = 10
 _DEFAULT_CLASSES = (0, 1)
 
 
@@ -35,9 +31,10 @@ def load_data(
 
     * `digits`: 8 x 8 digits that come with the package (UCI, CC BY 4.0). Test images are those whose index in the
       whole file of 1,797, all classes counted, is a multiple of five.
-    * `mnist`: 28 x 28 digits, from `data_dir`, else the folder `$GRADFLIP_DATA`, else the user's cache folder, else
-      downloaded into it. The content is checked by its SHA-256.
-    * `fashion-mnist`: 28 x 28 pieces of clothing in classes 0 to 9, from `data_dir` or `$GRADFLIP_DATA`.
+    * `mnist`: 28 x 28 digits, from `data_dir`, else the surrounding `data_folder`, else the folder `$GRADFLIP_DATA`,
+      else the user's cache folder, else downloaded into it. The content is checked by its SHA-256.
+    * `fashion-mnist`: 28 x 28 pieces of clothing in classes 0 to 9, from `data_dir`, `data_folder` or
+      `$GRADFLIP_DATA`.
     * `sphere`: 2,000 training and 1,000 test inputs, uniform on the unit sphere in `size**2` dimensions, labelled by
       the sign of their first entry.
 
@@ -51,8 +48,8 @@ def load_data(
         normalize: Whether each image is scaled to Euclidean norm 1. Inputs of `sphere` always have it.
         antialias: Whether shrinking an image averages over the pixels that it merges. False samples few of them, as
             the published runs do.
-        data_dir: Folder with the files of `mnist` or `fashion-mnist`, or with a subfolder of that name, which goes
-            first. Nothing is downloaded then. The other data sets do not read it.
+        data_dir: Folder with the files of `mnist` or `fashion-mnist`, or with a subfolder of that name, which takes
+            precedence. Nothing is downloaded then. The other data sets do not read it.
         dtype: torch.float32 or torch.float64. Images are resized and normalized in float64 first.
         seed: Decides the inputs of `sphere`; the images do not depend on it.
 
@@ -71,33 +68,23 @@ def load_data(
     """  # noqa: DOC502
     _check(name, size, dtype, seed)
     pair = _checked_classes(classes)
-    if name == "sphere":
-        if pair != _DEFAULT_CLASSES:
-            raise UsageError(f"classes must be left at {_DEFAULT_CLASSES} for sphere, got {pair}.")
-        return sphere(_SPHERE_SIZE if size is None else size, seed=seed, dtype=dtype)
-    images = _read(name, data_dir)
-    return two_classes(images, pair, size=size, normalize=normalize, antialias=antialias, dtype=dtype)
+    data_set = DATA_SETS[name]
+    if data_set.planted and pair != _DEFAULT_CLASSES:
+        raise UsageError(f"classes must be left at {_DEFAULT_CLASSES} for {name}, got {pair}.")
+    module, _, function = data_set.loader.partition(":")
+    loader: Callable[[Request], Split] = getattr(importlib.import_module(module), function)
+    return loader(Request(pair, size, normalize, antialias, data_dir, dtype, seed))
 
 
 def _check(name: str, size: int | None, dtype: torch.dtype, seed: int) -> None:
-    if name not in DATA_NAMES:
-        raise UsageError(unknown("data set", str(name), DATA_NAMES))
+    if name not in DATA_SETS:
+        raise UsageError(unknown("data set", str(name), DATA_SETS))
     if size is not None and not (_is_int(size) and 1 <= size <= _MAX_SIZE):
         raise UsageError(f"size must be an integer from 1 to {_MAX_SIZE}, or None, got {size!r}.")
     if dtype not in (torch.float32, torch.float64):
         raise UsageError(f"dtype must be torch.float32 or torch.float64, got {dtype}.")
     if not _is_int(seed):
         raise UsageError(f"seed must be an integer, got {seed!r}.")
-
-
-def _read(name: str, data_dir: str | os.PathLike[str] | None) -> LabelledImages:
-    match name:
-        case "mnist":
-            return mnist(data_dir)
-        case "fashion-mnist":
-            return fashion_mnist(data_dir)
-        case _:
-            return digits()
 
 
 def _checked_classes(classes: Sequence[int]) -> tuple[int, int]:

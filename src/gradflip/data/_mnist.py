@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: four IDX files, found in a folder or (MNIST) downloaded once and checked."""
+"""MNIST and Fashion-MNIST: four IDX files, from a folder or (MNIST) downloaded once and checked."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gradflip._errors import FileError
+from gradflip.data._folder import VARIABLE, chosen_folder, user_folder
 from gradflip.data._idx import REMEDY, Idx, read_idx
-from gradflip.data._images import LabelledImages
+from gradflip.data._images import LabelledImages, two_classes
+from gradflip.data._request import Request
+from gradflip.data._split import Split
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -31,9 +34,18 @@ MNIST_SHA256 = {  # of the uncompressed content: compressions differ between mir
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 
-_VARIABLE = "GRADFLIP_DATA"
 _TIMEOUT = 30  # seconds without an answer before the next mirror is tried
 _log = logging.getLogger(__name__)
+
+
+def load(request: Request) -> Split:
+    """Return two classes of MNIST."""
+    return two_classes(mnist(request.data_dir), request)
+
+
+def load_fashion(request: Request) -> Split:
+    """Return two classes of Fashion-MNIST."""
+    return two_classes(fashion_mnist(request.data_dir), request)
 
 
 def mnist(
@@ -42,13 +54,13 @@ def mnist(
     cache: Path | None = None,
     mirrors: Sequence[str] = MIRRORS,
 ) -> LabelledImages:
-    """MNIST from `data_dir`, else from `$GRADFLIP_DATA`, else from the cache folder, else from a mirror.
+    """MNIST from `data_dir` or `data_folder`, else `$GRADFLIP_DATA`, else the cache folder, else a mirror.
 
-    A folder that is named is final: a file missing there is an error, not a download. In such a folder, a subfolder
-    `mnist` goes before the folder itself.
+    In a folder that the caller names, a missing file is an error, not a download; a subfolder `mnist` takes
+    precedence over the folder itself.
 
     Args:
-        data_dir: Folder that holds the files. If given, nothing else is looked at.
+        data_dir: Folder that holds the files. If given, no other place is searched.
         cache: Folder for downloads; None is the user's cache folder.
         mirrors: Addresses, with a slash at the end, of folders with the gzip files.
 
@@ -71,10 +83,10 @@ def mnist(
 
 
 def fashion_mnist(data_dir: str | os.PathLike[str] | None = None) -> LabelledImages:
-    """Fashion-MNIST from `data_dir`, else from `$GRADFLIP_DATA`; in either, a subfolder `fashion-mnist` goes first.
+    """Fashion-MNIST from `data_dir` or `data_folder`, else `$GRADFLIP_DATA`; a subfolder `fashion-mnist` goes first.
 
     Args:
-        data_dir: Folder that holds the files. If given, nothing else is looked at.
+        data_dir: Folder that holds the files. If given, no other place is searched.
 
     Returns:
         The 60,000 training and 10,000 test images, 28 x 28 with values 0 to 255.
@@ -88,21 +100,21 @@ def fashion_mnist(data_dir: str | os.PathLike[str] | None = None) -> LabelledIma
     if folder is None:
         raise FileError(
             f"fashion-mnist is read from a folder, not downloaded: put its files ({_listed()}) into a folder and name "
-            f"it by --data-dir (data_dir=) or ${_VARIABLE}."
+            f"it by --data-dir (data_dir=) or ${VARIABLE}."
         )
     files: dict[str, Idx] = {}
     for name, shape in SHAPES.items():
         path = _find_or_raise(folder, name)
-        found = read_idx(path, ndim=len(shape))
-        if found.sha256 == MNIST_SHA256[name]:
+        idx = read_idx(path, ndim=len(shape))
+        if idx.sha256 == MNIST_SHA256[name]:
             raise FileError(f"{path} is MNIST's file, not Fashion-MNIST's: put those into a subfolder fashion-mnist.")
-        if found.values.shape != shape:
+        if idx.values.shape != shape:
             raise FileError(
-                f"{path} is not Fashion-MNIST's file: its shape must be {shape}, got {tuple(found.values.shape)}."
+                f"{path} is not Fashion-MNIST's file: its shape must be {shape}, got {tuple(idx.values.shape)}."
             )
-        if len(shape) == 1 and (largest := int(found.values.max())) > 9:
+        if len(shape) == 1 and (largest := int(idx.values.max())) > 9:
             raise FileError(f"{path} is not Fashion-MNIST's file: its labels must be 0 to 9, got {largest}.")
-        files[name] = found
+        files[name] = idx
     return _assemble("fashion-mnist", files)
 
 
@@ -121,40 +133,47 @@ def cached(name: str, sha256: str, *, folder: Path, mirrors: Sequence[str]) -> I
     Raises:
         FileError: If the folder cannot be written to, or no mirror gives the content; it says why for each.
     """
-    ndim = len(SHAPES[name])
     failures: list[str] = []
-    if path := _find(folder, name):
+    path = _find(folder, name)
+    if path is not None:
         try:
-            return read_idx(path, ndim=ndim, sha256=sha256)
+            return read_idx(path, ndim=len(SHAPES[name]), sha256=sha256)
         except FileError as error:
             _log.warning("%s; downloading it again", error)
             failures.append(str(error))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
-            for mirror in mirrors:
-                url = f"{mirror}{name}.gz"
-                fresh = Path(scratch, f"{name}.gz")
-                if failure := _download(url, fresh, ndim, sha256):
-                    failures.append(f"{url}: {failure}")
-                    continue
-                target = folder / fresh.name
-                fresh.replace(target)  # atomic: other processes see a whole file or none
-                if path not in (None, target):  # what is damaged must not be found before the fresh copy
-                    path.unlink(missing_ok=True)
-                return read_idx(target, ndim=ndim, sha256=sha256)
+        if target := _fetched(name, sha256, folder, mirrors, failures):
+            if path not in (None, target):  # a damaged plain file must not take precedence over the fresh copy
+                path.unlink(missing_ok=True)
+            return read_idx(target, ndim=len(SHAPES[name]), sha256=sha256)
     except FileError:
         raise
     except OSError as error:
         raise FileError(
             f"the folder of downloads {folder} cannot be written to ({error.strerror}); put the files ({_listed()}) "
-            f"into a folder and name it by --data-dir (data_dir=) or ${_VARIABLE}."
+            f"into a folder and name it by --data-dir (data_dir=) or ${VARIABLE}."
         ) from error
     tried = "".join(f"\n  {failure}" for failure in failures)
     raise FileError(
-        f"{name} is in none of --data-dir (data_dir=), ${_VARIABLE} and {folder}, and cannot be downloaded:{tried}\n"
-        f"Put the files ({_listed()}) into a folder by hand and name it by --data-dir (data_dir=) or ${_VARIABLE}."
+        f"{name} is in none of --data-dir (data_dir=), ${VARIABLE} and {folder}, and cannot be downloaded:{tried}\n"
+        f"Put the files ({_listed()}) into a folder by hand and name it by --data-dir (data_dir=) or ${VARIABLE}."
     )
+
+
+def _fetched(name: str, sha256: str, folder: Path, mirrors: Sequence[str], failures: list[str]) -> Path | None:
+    """Return the file as the first mirror that has it gave it; None if none did, and add why to `failures`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
+        for mirror in mirrors:
+            url = f"{mirror}{name}.gz"
+            fresh = Path(scratch, f"{name}.gz")
+            if failure := _download(url, fresh, len(SHAPES[name]), sha256):
+                failures.append(f"{url}: {failure}")
+                continue
+            target = folder / fresh.name
+            fresh.replace(target)  # atomic: other processes see a whole file or none
+            return target
+    return None
 
 
 def _download(url: str, fresh: Path, ndim: int, sha256: str) -> str | None:  # what went wrong, if anything did
@@ -174,12 +193,12 @@ def _download(url: str, fresh: Path, ndim: int, sha256: str) -> str | None:  # w
 
 
 def _named_folder(subfolder: str, data_dir: str | os.PathLike[str] | None) -> Path | None:
-    if data_dir is not None:
-        folder = Path(data_dir).expanduser()
+    if (chosen := chosen_folder(data_dir)) is not None:
+        folder = Path(chosen).expanduser()
         if not folder.is_dir():
-            raise FileError(f"data_dir must be a folder, got {str(data_dir)!r}.")
+            raise FileError(f"data_dir must be a folder, got {str(chosen)!r}.")
         return inner if (inner := folder / subfolder).is_dir() else folder
-    if value := os.environ.get(_VARIABLE):
+    if value := user_folder():
         folder = Path(value).expanduser()
         if (inner := folder / subfolder).is_dir():
             return inner

@@ -7,9 +7,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradflip._seeds import generator
+from gradflip.data._registry import DATA_SETS
+from gradflip.data._request import Request
 from gradflip.data._split import Split
 
-_COUNTS = {"train": 2000, "test": 1000}
+_SPHERE = DATA_SETS["sphere"]
+_COUNTS = {"train": _SPHERE.train_count, "test": _SPHERE.test_count}
+
+
+def load(request: Request) -> Split:
+    """Return the sphere in the dimension of the requested size; inputs have norm 1 in any case."""
+    size = _SPHERE.shape[0] if request.size is None else request.size
+    return sphere(size, seed=request.seed, dtype=request.dtype)
 
 
 def sphere(size: int, *, seed: int, dtype: torch.dtype) -> Split:

@@ -22,7 +22,7 @@ class Split:
         y_test: Their labels.
         name: Name of the data set.
         classes: The two classes, the one with label -1 first.
-        size: Side of an image, so that the inputs have `size**2` entries.
+        size: Side of an image; `dim` is the number of entries of an input.
 
     Raises:
         UsageError: If a tensor has the wrong shape, dtype or device, is empty, is not finite, or if a label is not

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,3 +62,16 @@ class Table:
             )
             for row in self.rows
         ]
+
+
+def plain_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """Show every column that has a value, under its own name.
+
+    Args:
+        rows: Rows of a run's table.
+
+    Returns:
+        Columns in order of first appearance, without the hash of the cell and the name of the measure.
+    """
+    names = dict.fromkeys(name for row in rows for name, value in row.items() if value is not None)
+    return tuple(Column(name, name) for name in names if name not in ("cell", "measure"))

@@ -1,6 +1,6 @@
-"""The experiments of the papers as data: a question, a grid of cells, one pure function cell -> rows, how it is drawn.
+"""Experiments as values: a question, a grid of cells, a pure function from a cell to rows, and a figure.
 
-Nothing here imports torch: declarations are read by the command line; the measures are imported by the workers.
+Nothing here imports torch: the command line reads declarations only, and workers import the measures.
 """
 
 from gradflip.experiments._bibtex import bibtex

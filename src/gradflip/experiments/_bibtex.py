@@ -1,4 +1,4 @@
-"""What to cite: the papers whose experiments these are."""
+"""BibTeX entries of the papers whose experiments these are."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ BIBTEX = {
 }}""",
 }
 
-# papers whose results an experiment is set beside
+# papers whose results the experiments of a paper are compared with
 BESIDE = {"montanari2022": ("daniely2020", "bubeck2021", "bartlett2021")}
 
-# experiments of our own, and the paper whose question they ask
+# families of our own experiments, and the paper whose question they ask
 OWN = {"ball": "wang2022"}
 
 
@@ -68,7 +68,7 @@ def bibtex(name: str | None = None) -> str:
         name: An experiment or a paper; all papers if not given.
 
     Returns:
-        The paper's entry, those of the papers that its experiments are set beside, and gradflip's own.
+        The entries of the paper, of those that its experiments are compared with, and of gradflip.
 
     Raises:
         UsageError: If there is no such name.

@@ -1,4 +1,4 @@
-"""What numbers may depend on besides the settings: versions and machine."""
+"""The versions and the machine of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gradflip._version import __version__
 
 
 def environment() -> dict[str, Any]:
-    """What the numbers may depend on besides the settings: versions and machine.
+    """Versions and machine, on which numbers may depend besides the settings.
 
     Returns:
         JSON values by name.
@@ -30,7 +30,7 @@ def environment() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The name of the processor, as far as the system gives it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

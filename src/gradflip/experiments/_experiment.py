@@ -1,4 +1,4 @@
-"""An experiment as a value: a question, what each preset computes, what is claimed, how it is drawn."""
+"""An experiment as a value: its question, what each preset computes, its claims and its figure."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Experiment:
     """A declared experiment.
 
     Attributes:
-        name: Named by its source, such as `wang2022-fig2`.
+        name: A name after its source, such as `wang2022-fig2`.
         title: One line.
         question: What it asks.
         source: The paper and figure.
-        family: What its networks are, and what follows from that.
-        measure: What computes its cells; its rows are known by the measure's name.
-        figure: Where its figure is drawn, `"package.module:function"`, imported when it is drawn.
-        curve: The column that tells the curves of its figure apart.
+        family: The family of its networks.
+        measure: The measure that computes its cells; the measure's name marks its rows.
+        figure: The function that draws its figure, `"package.module:function"`, imported only then.
+        curve: The column that distinguishes the curves of its figure.
         groups: What each preset computes.
-        claims: What the source says of it, as numbers.
-        shown: The parameters by which a preset is described, and their headings; a family may need none.
+        claims: What the source claims, as numbers.
+        shown: The parameters that describe a preset, with their headings; some families need none.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Experiment:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the declaration as JSON values: what is asked, computed, claimed."""
+        """Return the declaration as JSON values: question, groups, claims."""
         words = {name: getattr(self, name) for name in ("name", "title", "question", "source")}
         return words | {
             "family": self.family.name,
@@ -70,27 +70,27 @@ class Experiment:
         }
 
     def values(self, parameter: str, settings: Settings) -> tuple[Any, ...]:
-        """List what a parameter is in the main part of a preset.
+        """List the values of a parameter in the main part of a preset.
 
         Args:
             parameter: Its name in the groups.
             settings: Gives the preset.
 
         Returns:
-            Each value once, in order of first appearance; the entries of lists.
+            Each value once, in order of first appearance; for lists, their entries.
         """
         own = [g.parameters[parameter] for g in self.groups[settings.preset] if g.part == MAIN]
         flat = [entry for value in own for entry in (value if isinstance(value, list | tuple) else [value])]
         return tuple(dict.fromkeys(flat))
 
     def held(self, settings: Settings) -> dict[str, float]:
-        """Find what all networks of its figure have in common of what a reader may filter by.
+        """Collect the filter columns that have a single value, a number, in the whole figure.
 
         Args:
             settings: Gives the preset.
 
         Returns:
-            The number by column.
+            The values by column.
         """
         values = {column: self.values(column, settings) for column in self.family.choices}
         return {
@@ -113,15 +113,15 @@ class Experiment:
         ]
 
     def select(self, table: pl.DataFrame, settings: Settings, part: str = MAIN) -> pl.DataFrame:
-        """Select the rows of a part of this experiment, cells being shared between experiments.
+        """Select the rows of one part of this experiment; experiments may share cells.
 
         Args:
             table: The table of a run, or its observations.
-            settings: Those of the run.
-            part: Of its groups.
+            settings: The settings of the run.
+            part: The part of its groups.
 
         Returns:
-            Its rows, in the order of the table.
+            The rows, in the order of the table.
         """
         if not len(table):
             return table
@@ -134,7 +134,7 @@ class Experiment:
         return own.filter(pl.any_horizontal([pl.lit(False), *(self.family.rows_of(g, settings) for g in groups)]))
 
     def draw(self, table: pl.DataFrame, observations: pl.DataFrame, settings: Settings) -> Figure:
-        """Draw its figure.
+        """Draw the figure of this experiment.
 
         Args:
             table: The table of a run.
@@ -145,7 +145,7 @@ class Experiment:
             A figure.
 
         Raises:
-            ValueError: If nothing of the experiment was measured, or there is nothing to draw of it.
+            ValueError: If nothing was measured for this experiment, or nothing of it can be drawn.
         """
         rows = self.select(table, settings)
         if not len(rows):

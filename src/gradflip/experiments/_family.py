@@ -1,4 +1,4 @@
-"""What experiments of one kind share: which settings matter, how groups become cells, how a page speaks of them."""
+"""A family of experiments: the settings that matter, how groups become cells, and its chapter of the report."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Chapter:
-    """How a page speaks of a family; a value in a module that is imported only when a page is written.
+    """The chapter of a report on a family; its module is imported only when a page is written.
 
     Attributes:
-        summary: The few numbers of the first paragraph, from the family's rows.
-        theory: What the paragraph on the theory needs, from the family's rows of each run.
+        summary: The numbers of the first paragraph, from the family's rows.
+        theory: The values for the paragraph on the theory, from the family's rows of each run.
         tables: The tables of a run, from the family's experiments in it, its settings, and its whole table.
     """
 
@@ -36,13 +36,13 @@ class Chapter:
 
 
 def cell_of(measure: Measure, group: Group, settings: Settings, seed: int) -> Cell:
-    """Make the cell whose parameters are those of its group, and the data set where the group reads one.
+    """Make a cell with the parameters of its group, and the data set where the group reads one.
 
     Args:
-        measure: What computes it.
+        measure: The measure that computes it.
         group: Gives parameters, cost and label.
         settings: The user's choice; data and classes matter.
-        seed: Of the cell.
+        seed: The seed of the cell.
 
     Returns:
         A cell.
@@ -59,7 +59,7 @@ def each_once(cells: list[Cell]) -> list[Cell]:
         cells: Of several experiments.
 
     Returns:
-        Each cell at its first place.
+        Each cell once, at its first position.
     """
     return list(dict.fromkeys(cells))
 
@@ -73,15 +73,15 @@ class Family:
         name: Such as `"lazy"`.
         networks: What is flipped, in the plural, for the name of a run.
         subject: What is flipped, for the heading of a page.
-        nothing: The sentence where nothing of an experiment was measured, with `{name}` for its name.
-        settings: Which of the user's choices its cells depend on.
-        columns: What a plan says of each cell, by heading.
-        describe: What a preset computes, in words by heading, from its groups and the experiment's `shown`.
-        chapter: Where its `Chapter` is, `"package.module:NAME"`; the template `chapter.html.j2` lies beside it.
-        cell: Makes a cell of a group.
-        merge: Turns the cells of several experiments into those to compute, so that nothing is computed twice.
-        rows_of: The rows of a group within those of its measure; all of them if not given.
-        choices: Columns by which a reader of a page may filter, and their titles.
+        nothing: The message where nothing was measured for an experiment, with `{name}` for its name.
+        settings: The user's settings that its cells depend on.
+        columns: The columns in which a plan lists its cells, by heading.
+        describe: Describes a preset, in words by heading, from its groups and the experiment's `shown`.
+        chapter: The reference of its `Chapter`, `"package.module:NAME"`; the template `chapter.html.j2` lies beside it.
+        cell: Makes a cell from a group.
+        merge: Merges the cells of several experiments so that nothing is computed twice.
+        rows_of: Selects the rows of a group among those of its measure; all of them if not given.
+        choices: The columns by which the reader of a page may filter, and their titles.
     """
 
     name: str
@@ -120,10 +120,10 @@ class Family:
         return table.filter(table["measure"].str.starts_with(f"{self.name}-")) if len(table) else table
 
     def load_chapter(self) -> Chapter:
-        """Import how a page speaks of the family.
+        """Import the chapter of this family.
 
         Returns:
-            Its chapter.
+            The chapter.
         """
         chapter: Chapter = load(self.chapter)
         return chapter
@@ -133,7 +133,7 @@ def load(reference: str) -> Any:
     """Import a value.
 
     Args:
-        reference: Where it is, `"package.module:name"`.
+        reference: Module and name, `"package.module:name"`.
 
     Returns:
         The value.
@@ -147,7 +147,7 @@ def group_by(cells: Sequence[Cell], *, but: tuple[str, ...]) -> list[list[Cell]]
 
     Args:
         cells: Of several experiments.
-        but: Those parameters.
+        but: The parameters in which they may differ.
 
     Returns:
         Groups in the order of their first cells.

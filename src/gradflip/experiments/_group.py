@@ -1,4 +1,4 @@
-"""What a preset of an experiment computes: groups of cells that differ by their seed only."""
+"""Groups of cells that differ only in their seed: what a preset of an experiment computes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ COMPARED = "compared"
 @final
 @dataclass(frozen=True)
 class Group:
-    """Cells that differ by their seed only, and by what the user's settings add to all cells.
+    """Cells that differ only in their seed; the user's settings apply to all of them.
 
     Attributes:
-        label: The words for it in a progress display.
-        parameters: What the experiment's family needs to make a cell: JSON values.
-        seeds: How many seeds, unless the user says how many.
-        seconds: Rough cost of one cell on one core, for the order and the time left only.
-        data: Whether the cells of a family that mostly needs none read the data set.
+        label: Its name in a progress display.
+        parameters: JSON values from which the experiment's family makes a cell.
+        seeds: Number of seeds, unless the user sets it.
+        seconds: Rough cost of one cell on one core, used only for the order and the time left.
+        data: Whether the cells read the data set, in a family that mostly needs none.
         part: `"main"`, or `"compared"` for a slice that is drawn beside the main part.
     """
 

@@ -1,4 +1,4 @@
-"""Places that are equidistant on the log scale, and the cells around them."""
+"""Numbers that are equidistant on the log scale, and the cells around them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ def lattice(low: float, high: float, centre: float, step: float) -> tuple[float,
     Args:
         low: Lower end.
         high: Upper end.
-        centre: One of them.
+        centre: The number at j = 0.
         step: Ratio of two neighbours, above 1.
 
     Returns:
-        Increasing numbers, the same ones for every range that holds them.
+        Increasing numbers, the same ones for every range that contains them.
     """
     first, last = (math.log(end / centre, step) for end in (low, high))
     return tuple(float(f"{centre * step**j:.4g}") for j in range(math.ceil(first - 1e-9), math.floor(last + 1e-9) + 1))
 
 
 def edges(place: float, neighbours: Sequence[float]) -> tuple[float, float]:
-    """Where the cell at a place of a grid begins and ends: halfway to its neighbours, on the log scale.
+    """The edges of the cell at a place of a grid: halfway to its neighbours, on the log scale.
 
     Args:
-        place: One of them, up to rounding.
-        neighbours: The increasing places of the grid; at its ends cells reach as far out as in.
+        place: A place of the grid, up to rounding.
+        neighbours: The increasing places of the grid; the cells at its ends are symmetric.
 
     Returns:
         Lower and upper edge.

@@ -1,4 +1,4 @@
-"""What happened during a run, as one JSON object a line in its folder."""
+"""The log of a run: one JSON object per line in its folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _JsonLine(logging.Formatter):
 
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Append what gradflip logs from INFO on to a file, for as long as the context lasts.
+    """Append the log records of gradflip, INFO and above, to a file while the context lasts.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""A test image with the step that flips it, kept for a reader to look at."""
+"""A test image with the perturbation that flips it, kept for the report."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Picture:
-    """An image, and what is added to it.
+    """An image and its perturbation.
 
     Attributes:
         image: Pixels, `(d,)`.
         perturbation: x(s) - x at s = 1.01 s*, `(d,)`.
-        after: f there.
+        after: f at x(s).
     """
 
     image: np.ndarray

@@ -1,4 +1,4 @@
-"""What a run computes: experiments and settings -> cells, each once."""
+"""The plan of a run: from experiments and settings to cells, each once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gradflip.sweep import Cell, RunFolder
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will compute.
+    """The plan of a run.
 
     Attributes:
-        experiments: Which experiments it serves.
+        experiments: The experiments that it serves.
         settings: The user's choice.
-        cells: What is computed, each trajectory or ensemble once.
+        cells: The cells to compute, each trajectory or ensemble once.
     """
 
     experiments: tuple[Experiment, ...]
@@ -34,17 +34,17 @@ class Plan:
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """Those of its experiments, each once."""
+        """The families of its experiments, each once."""
         return _families(self.experiments)
 
     def cells_of(self, family: Family) -> tuple[Cell, ...]:
-        """Those of its cells that are of a family.
+        """Select the cells of a family.
 
         Args:
-            family: Which.
+            family: The family.
 
         Returns:
-            Cells, in order.
+            Its cells, in order.
         """
         own = {cell.measure for e in self.experiments if e.family is family for cell in e.cells(self.settings)}
         return tuple(cell for cell in self.cells if cell.measure in own)
@@ -56,9 +56,9 @@ class Plan:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What `spec.toml` holds: everything that decides the rows, and nothing that does not."""
-        heeded = {name for family in self.families for name in family.settings}
-        chosen = self.settings.model_dump(exclude_none=True, include=heeded)
+        """The content of `spec.toml`: everything that decides the rows, and nothing else."""
+        relevant = {name for family in self.families for name in family.settings}
+        chosen = self.settings.model_dump(exclude_none=True, include=relevant)
         if "classes" in chosen:
             chosen["classes"] = list(chosen["classes"])
         return {
@@ -69,7 +69,7 @@ class Plan:
 
     @property
     def default_folder(self) -> Path:
-        """Where the run goes if nothing is said."""
+        """The run folder where the user names none."""
         names = [experiment.name for experiment in self.experiments]
         shown = []
         for paper in dict.fromkeys(name.split("-")[0] for name in names):
@@ -81,7 +81,7 @@ class Plan:
 
 
 def plan(names: Sequence[str], settings: Settings) -> Plan:
-    """What a run of these experiments computes; trajectories that several of them need are computed once.
+    """Plan a run of some experiments; a trajectory that several of them need is computed once.
 
     Args:
         names: Experiments or papers.
@@ -102,7 +102,7 @@ def plan(names: Sequence[str], settings: Settings) -> Plan:
 
 
 def plan_of(folder: RunFolder) -> Plan:
-    """The plan that a run folder was made by, read back from its `spec.toml`.
+    """The plan of a run folder, read back from its `spec.toml`.
 
     Args:
         folder: A run folder.

@@ -1,4 +1,4 @@
-"""The experiments there are, by name."""
+"""All experiments, by name."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ EXPERIMENTS: dict[str, Experiment] = {
 
 
 def select_experiments(names: Sequence[str]) -> list[Experiment]:
-    """The experiments of these names; a paper's name, such as `wang2022`, stands for all of its experiments.
+    """Select experiments by name; the name of a paper, such as `wang2022`, stands for all of its experiments.
 
     Args:
-        names: At least one.
+        names: At least one name.
 
     Returns:
         Experiments, each once, in the order of the registry.
 
     Raises:
-        UsageError: If there is no such experiment; the nearest name is given.
+        UsageError: If there is no such experiment; the message suggests the nearest name.
     """
     wanted: set[str] = set()
     for name in names:

@@ -1,4 +1,4 @@
-"""What a user may choose about a run."""
+"""The settings that a user chooses for a run."""
 
 from __future__ import annotations
 
@@ -6,23 +6,37 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from gradflip._errors import unknown
+from gradflip.data import DATA_SETS, DataSet
+
 Preset = Literal["quick", "standard", "paper"]
-Data = Literal["digits", "mnist", "fashion-mnist", "sphere"]
 Protocol = Literal["text", "published"]
 
 
 class Settings(BaseModel):
-    """What a user chooses about a run: what its experiments heed decides the rows, and is kept in `spec.toml`."""
+    """The user's choices for a run; those that its experiments depend on decide the rows and go into `spec.toml`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Preset = "quick"
-    data: Data = "digits"
+    data: str = "digits"
     classes: tuple[int, int] = (0, 1)
     protocol: Protocol = "text"
     seeds: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: Literal["cpu", "cuda"] = "cpu"
+
+    @property
+    def data_set(self) -> DataSet:
+        """What the registry knows of the data."""
+        return DATA_SETS[self.data]
+
+    @field_validator("data")
+    @classmethod
+    def _registered(cls, data: str) -> str:
+        if data not in DATA_SETS:
+            raise ValueError(unknown("data set", data, DATA_SETS))
+        return data
 
     @field_validator("classes")
     @classmethod

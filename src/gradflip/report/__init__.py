@@ -1,4 +1,4 @@
-"""Run folders -> one self-contained HTML page; it asks experiments and families, and knows none of them."""
+"""Turns run folders into one self-contained HTML page, without knowing any experiment or family."""
 
 from gradflip.drawing import Figure
 from gradflip.report._page import write_figures, write_report

@@ -1,4 +1,4 @@
-"""Images, what is added to them, and sums that no network of a ball gets right."""
+"""Images, perturbations, and sums that no network of a ball gets right."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from gradflip.certificates._statement import rounded_up
 from gradflip.drawing import Chart, Figure
 from gradflip.report._gallery import png
 
-_SIDE = 132  # of an image on the page
+_SIDE = 132  # pixels of an image on the page
 _GAP = 14
-_LEFT, _BELOW = 80, 40  # for words
-_DOTS = 224  # of a picture, at least: viewers smooth what they enlarge
+_LEFT, _BELOW = 80, 40  # room for text
+_DOTS = 224  # least size of a PNG: viewers blur what they enlarge
 
 
 def ball_wide_figure(certificate: Certificate, limit: int = 6) -> Figure:
-    """A column per test image: the image, what is added to it, the sum that no network of the ball gets right.
+    """Draw a column per test image: the image, its perturbation, and the sum, which no network of the ball gets right.
 
     Args:
-        certificate: Of square images.
-        limit: How many of them, of both classes in turn.
+        certificate: A certificate of square images.
+        limit: Largest number of images, taken from both classes in turn.
 
     Returns:
-        A figure named `ball-wide`; what is added is scaled to be seen, by the same factor everywhere, and grey is
-        nothing.
+        A figure named `ball-wide`; perturbations are scaled by one common factor to be visible, and grey is 0.
 
     Raises:
-        UsageError: If the points are no square images.
+        UsageError: If the points are not square images.
         ValueError: If no point was certified.
     """
     side = math.isqrt(certificate.x.shape[1])
@@ -58,7 +57,7 @@ def ball_wide_figure(certificate: Certificate, limit: int = 6) -> Figure:
     ball = certificate.ball
     caption = (
         f"Test images of norm {float(torch.linalg.vector_norm(certificate.x[chosen[0]])):.3g}, what is added to them "
-        f"(× {scale:g}; grey is nothing), and sums. No network whose {ball.network0.width:,} neurons each lie within "
+        f"(× {scale:g}; grey is zero), and sums. No network whose {ball.network0.width:,} neurons each lie within "
         f"{ball.radius:.4g} (C0 = {ball.C0:g}) of the initialisation has the label of a sum: y f is below the bound, "
         f"the largest value that any of them can have there."
     )
@@ -66,15 +65,15 @@ def ball_wide_figure(certificate: Certificate, limit: int = 6) -> Figure:
 
 
 def _in_turn(certificate: Certificate, limit: int) -> list[int]:
-    """The first certified points of both classes, one of each after the other, in the order of the points."""
+    """The first certified points, alternating between the classes, in the order of the points."""
     own = [(certificate.certified & (certificate.y == label)).nonzero()[:, 0].tolist() for label in (-1, 1)]
-    half = max(limit - limit // 2, limit - min(map(len, own)))  # of one class more if there are few of the other
+    half = max(limit - limit // 2, limit - min(map(len, own)))  # more of one class if the other has few
     mixed = [i for k in range(half) for part in own if k < len(part) for i in (part[k],)]
     return mixed[:limit]
 
 
 def _drawn(rows: dict[str, np.ndarray], numbers: pl.DataFrame, side: int) -> Chart:
-    """Images in rows and columns, titles beside and numbers below them."""
+    """Images in rows and columns, with titles beside them and numbers below."""
     step, count = _SIDE + _GAP, len(numbers)
     width, height = count * step - _GAP, len(rows) * step - _GAP
     pictures = pl.DataFrame([
@@ -88,7 +87,7 @@ def _drawn(rows: dict[str, np.ndarray], numbers: pl.DataFrame, side: int) -> Cha
         for line, text in enumerate((f"|δ| ≤ {rounded_up(row['size'], 3)}", f"y f ≤ {rounded_up(row['bound'], 2)}"))
     ])  # fmt: skip
     beside = pl.DataFrame([{"x": -8.0, "y": r * step + _SIDE / 2, "text": name} for r, name in enumerate(rows)])
-    # pixels: the scales are as long as the chart is large
+    # the scales are in pixels of the chart
     x = alt.X("x:Q", axis=None).scale(domain=[-_LEFT, width], nice=False, zero=False)
     y = alt.Y("y:Q", axis=None).scale(domain=[height + _BELOW, 0], nice=False, zero=False)
     images = alt.Chart(pictures).mark_image(width=_SIDE, height=_SIDE).encode(x=x, y=y, url="url:N")
@@ -104,6 +103,6 @@ def _uri(pixels: np.ndarray) -> str:
 
 
 def _rounded(scale: float) -> float:
-    """One digit of a number, rounded down."""
+    """A number rounded down to one digit."""
     decade: float = 10.0 ** math.floor(math.log10(scale))
     return math.floor(scale / decade) * decade

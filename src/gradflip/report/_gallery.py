@@ -40,14 +40,14 @@ class Exhibit:
 
 
 def gallery(observations: pl.DataFrame, limit: int = 6) -> list[Exhibit]:
-    """The pictures of the largest image size that a run kept, in the order of its networks.
+    """Collect the pictures of the largest image size that a run kept, in the order of its networks.
 
     Args:
         observations: A row per network and test image.
-        limit: The largest number of pictures.
+        limit: Largest number of pictures.
 
     Returns:
-        Exhibits, for each network from the smallest perturbation to the largest.
+        Exhibits, sorted by the size of the perturbation for each network.
     """
     if "picture" not in observations.columns:
         return []
@@ -59,7 +59,7 @@ def gallery(observations: pl.DataFrame, limit: int = 6) -> list[Exhibit]:
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """An 8-bit grey PNG.
+    """Encode an 8-bit grey PNG.
 
     Args:
         pixels: Grey values in [0, 1]; values outside are clipped. Shape `(rows, columns)`.
@@ -100,7 +100,7 @@ def _exhibit(row: dict[str, object]) -> Exhibit:
 
 
 def _round(scale: float) -> float:
-    """The largest of 1, 2, 5, 10, ... that is not above the scale."""
+    """The largest of 1, 2, 5, 10, ... that is at most the scale."""
     decade = 10.0 ** math.floor(math.log10(scale))
     return max(step * decade for step in (1, 2, 5) if step * decade <= scale * (1 + 1e-12))
 

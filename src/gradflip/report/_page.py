@@ -1,4 +1,4 @@
-"""The report of one run or several: claims, figures, a gallery, how to get them again; one page, no network."""
+"""The report on one or several runs: claims, figures, a gallery, commands to reproduce them; it works offline."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def write_report(folders: Sequence[RunFolder], page: Path | None = None) -> Path
 
     Args:
         folders: Run folders with their tables; several are compared.
-        page: The page; `report.html` in the folder of a single run, `comparison.html` in the first of several.
+        page: Where to write it; by default `report.html` in the folder of a single run, `comparison.html` in the first
+            of several.
 
     Returns:
-        The page.
+        Where the page is.
 
     Raises:
         FileError: If a folder has no table or something cannot be written.
@@ -43,13 +44,13 @@ def write_report(folders: Sequence[RunFolder], page: Path | None = None) -> Path
 
 
 def write_figures(folder: RunFolder) -> list[Path]:
-    """Draw the figures of a run again, in all their forms.
+    """Draw the figures of a run again, in all formats.
 
     Args:
         folder: A run folder with its tables.
 
     Returns:
-        The pictures as PNG.
+        The PNG files.
 
     Raises:
         FileError: If the folder has no table or something cannot be written.
@@ -105,7 +106,7 @@ def _template(family: Family) -> str:
 
 
 def _sections(runs: list[DrawnRun]) -> list[dict[str, Any]]:
-    """A section per figure: the runs that have it, one after another."""
+    """A section per figure and run, the runs of a figure one after another."""
     names = dict.fromkeys(name for run in runs for name in run.figures)
     return [
         _section(experiment, run, first=run is next(other for other in runs if name in other.figures))
@@ -133,7 +134,7 @@ def _section(experiment: Experiment, run: DrawnRun, *, first: bool) -> dict[str,
 
 
 def _about(run: DrawnRun) -> dict[str, Any]:
-    """Everything that the page says of one run."""
+    """Everything that the page says about one run."""
     env_file = run.folder.path / "env.json"
     return {
         "name": run.name,
@@ -177,7 +178,7 @@ def _claims(runs: list[DrawnRun]) -> list[dict[str, Any]]:
 
 
 def _options(experiment: Experiment, settings: Settings) -> list[str]:
-    """What of the settings a command line must say to run this experiment alike."""
+    """The command-line options that run this experiment with the same settings."""
     shown: dict[str, Any] = {"data": settings.data, "preset": settings.preset}
     if settings.classes != (0, 1):
         shown["classes"] = ",".join(map(str, settings.classes))
@@ -188,7 +189,7 @@ def _options(experiment: Experiment, settings: Settings) -> list[str]:
 
 
 def _choices(runs: list[DrawnRun], families: list[Family]) -> list[dict[str, Any]]:
-    """What a reader may choose the networks by, the columns of which there are several values."""
+    """The filters that the page offers: columns with more than one value."""
     choices = []
     for family in families:
         tables = [rows for run in runs if len(rows := family.rows(run.table))]
@@ -214,6 +215,6 @@ def _math(latex: str) -> Markup:
 
 
 def _prose(text: str) -> Markup:
-    """Return text with the formulas between its dollars as MathML."""
+    """Return text with the formulas between dollar signs as MathML."""
     parts = text.split("$")
     return Markup("").join(_math(part) if i % 2 else Markup.escape(part) for i, part in enumerate(parts))

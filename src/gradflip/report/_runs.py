@@ -28,15 +28,15 @@ class DrawnRun:
 
     @property
     def name(self) -> str:
-        """What sets this run apart from others."""
+        """A name that distinguishes this run from others."""
         settings = self.plan.settings
         if not self.plan.uses_data:
             seeds = f"{settings.seeds} seeds from" if settings.seeds else "seed"
             networks = ", ".join(family.networks for family in self.families)
             return f"{networks}, {settings.preset}, {seeds} {settings.seed}"
         classes = f"{settings.classes[0]}/{settings.classes[1]}"
-        heeded = any("protocol" in family.settings for family in self.plan.families)
-        return f"{settings.data} {classes}, {settings.preset}" + (f", {settings.protocol}" if heeded else "")
+        relevant = any("protocol" in family.settings for family in self.plan.families)
+        return f"{settings.data} {classes}, {settings.preset}" + (f", {settings.protocol}" if relevant else "")
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -51,12 +51,12 @@ def read_run(folder: RunFolder) -> DrawnRun:
         folder: A run folder with its tables.
 
     Returns:
-        The run; what could not be drawn is named in `missing`.
+        The run; `missing` says what could not be drawn.
     """
     plan = plan_of(folder)
     table, observations = read_table(folder), read_table(folder, "observations")
     planned = [result for cell in plan.cells if (result := folder.read(cell)) is not None]
-    results = planned or folder.results()  # a run of another version: its own cells
+    results = planned or folder.results()  # another version planned other cells: use those in the folder
     figures, missing = {}, []
     for experiment in plan.experiments:
         try:
@@ -67,14 +67,14 @@ def read_run(folder: RunFolder) -> DrawnRun:
 
 
 def read_table(folder: RunFolder, name: str = "table") -> pl.DataFrame:
-    """A table of a run.
+    """Read a table of a run.
 
     Args:
         folder: A run folder.
         name: `"table"`, a row per network, or `"observations"`, a row per network and test image.
 
     Returns:
-        The table. One that gradflip 0.1 wrote has no column `measure` to select rows by: it is read from the cells.
+        The table. One of gradflip 0.1 lacks the column `measure`, which selects rows; it is read from the cells.
 
     Raises:
         FileError: If the run has no table yet, or an old one whose cells are gone.
@@ -100,14 +100,14 @@ def _from_cells(folder: RunFolder, path: Path, length: int) -> pl.DataFrame:
 
 
 def findings(run: Plan, table: pl.DataFrame) -> list[tuple[str, str, Finding]]:
-    """What the rows of a run say to the claims of its experiments.
+    """Evaluate the claims of a run's experiments on its table.
 
     Args:
         run: The plan of the run.
         table: A row per network.
 
     Returns:
-        (experiment, curve in words, finding) for each.
+        Triples (experiment, curve in words, finding).
     """
     judged = []
     for experiment in run.experiments:
@@ -119,7 +119,7 @@ def findings(run: Plan, table: pl.DataFrame) -> list[tuple[str, str, Finding]]:
 
 
 def listings(run: Plan, table: pl.DataFrame) -> list[Table]:
-    """The tables of a run as a reader wants them: of all trained networks, and of each experiment on random ones.
+    """The tables of a run for its page, family by family.
 
     Args:
         run: The plan of the run.
@@ -136,7 +136,7 @@ def listings(run: Plan, table: pl.DataFrame) -> list[Table]:
 
 
 def _curve(finding: Finding) -> str:
-    """Return which curve a finding is about: words say it themselves, numbers need a name."""
+    """Name the curve of a finding: words speak for themselves, numbers need the name of their column."""
     if isinstance(finding.curve, str):
         return finding.curve
     return f"{'m' if finding.by == 'width' else finding.by} = {finding.curve:g}"

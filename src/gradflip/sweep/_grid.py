@@ -1,4 +1,4 @@
-"""What is to be computed: a cell, and the product of axes that makes many."""
+"""A cell, the unit of computation, and the product of axes that makes many."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Cell:
     """One computation, known by its content: two cells are equal when measure, version, parameters and seed are.
 
     Args:
-        measure: What computes it.
+        measure: The function that computes it.
         parameters: JSON values by name. A read-only copy is kept, with tuples for lists.
         seed: At least 0, below 2^63.
-        cost: How much work, relative to the other cells; for the order and the time left only.
+        cost: Work relative to the other cells; used for the order and the time left only.
         label: What a progress display calls the cell.
     """
 

@@ -15,7 +15,7 @@ def plain_scalar(value: object, where: str) -> None | bool | int | float | str:
     """`value` as exactly one of JSON's scalars (a `numpy.float64` becomes a `float`).
 
     Args:
-        value: What came.
+        value: The value to check.
         where: How an error names it.
 
     Returns:

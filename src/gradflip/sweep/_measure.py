@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from gradflip._errors import UsageError
+from gradflip.sweep._reference import check_reference
 
 Scalar: TypeAlias = None | bool | int | float | str
-REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 LONGEST_SEED = 2**63
 
 _Value = TypeVar("_Value")
@@ -62,8 +61,7 @@ class Measure:
     def __post_init__(self) -> None:
         object.__setattr__(self, "reference", self.reference or self.name)
         object.__setattr__(self, "hashed_as", self.hashed_as or self.name)
-        if not isinstance(self.reference, str) or not REFERENCE.fullmatch(self.reference):
-            raise UsageError(f"measure must read 'package.module:function', got {self.reference!r}.")
+        check_reference("measure", self.reference)
         check_integer("version", self.version)
 
     def current(self, columns: Mapping[str, _Value]) -> dict[str, _Value]:
@@ -85,10 +83,10 @@ def check_integer(name: str, value: object) -> None:
 
     Args:
         name: How an error names it.
-        value: What came.
+        value: The value to check.
 
     Raises:
-        UsageError: If it is no integer of [0, 2^63).
+        UsageError: If it is not an integer in [0, 2^63).
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LONGEST_SEED:
         raise UsageError(f"{name} must be an integer in [0, 2^63), got {value!r}.")

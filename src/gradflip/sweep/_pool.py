@@ -1,4 +1,4 @@
-"""A spawn pool of worker processes: one cell per worker in flight, its progress in shared memory, no orphans."""
+"""A spawn pool of worker processes: one cell in flight per worker, its progress in shared memory, no orphans."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 
+from gradflip.sweep._context import Context
 from gradflip.sweep._grid import Cell
 from gradflip.sweep._result import CellResult
 from gradflip.sweep._worker import ONE_THREAD, REPORT_EVERY, begin_worker, measure_in_slot
@@ -19,21 +20,27 @@ NOT_BEGUN = -1.0
 
 
 class Pool:
-    """Worker processes that each take one cell at a time."""
+    """Worker processes that each compute one cell at a time.
 
-    def __init__(self, workers: int):
-        context = get_context("spawn")
+    Args:
+        workers: Number of processes.
+        context: Entered around each measure.
+    """
+
+    def __init__(self, workers: int, context: Context | None = None):
+        spawn = get_context("spawn")
         # Without a lock: a double is written whole, and a worker that is killed can leave nothing locked.
-        self._shares = context.RawArray("d", workers)
+        self._shares = spawn.RawArray("d", workers)
         self._free = set(range(workers))
         self._flying: dict[Future[CellResult], tuple[Cell, int]] = {}
+        self._context = context
         self._executor = ProcessPoolExecutor(
-            workers, mp_context=context, initializer=begin_worker, initargs=(self._shares,)
+            workers, mp_context=spawn, initializer=begin_worker, initargs=(self._shares,)
         )
 
     @property
     def busy(self) -> int:
-        """How many cells are in flight."""
+        """Number of cells in flight."""
         return len(self._flying)
 
     def submit(self, cell: Cell) -> None:
@@ -41,7 +48,7 @@ class Pool:
         slot = min(self._free)
         self._shares[slot] = NOT_BEGUN
         with _spawning():
-            future = self._executor.submit(measure_in_slot, cell, slot)
+            future = self._executor.submit(measure_in_slot, cell, slot, self._context)
             self._free.remove(slot)
             self._flying[future] = (cell, slot)
             # A submit wakes the executor's watch first and starts a worker second, so the death of that worker goes
@@ -50,12 +57,12 @@ class Pool:
                 self._executor.submit(_nothing)
 
     def running(self) -> dict[Cell, float]:
-        """Return the cells that workers have begun, and the share of each that is done."""
+        """Return the cells that workers have begun, with the completed share of each."""
         shares = {cell: self._shares[slot] for cell, slot in self._flying.values()}
         return {cell: share for cell, share in shares.items() if share != NOT_BEGUN}
 
     def collect(self, *, everything: bool = False) -> list[tuple[Cell, bool, Future[CellResult]]]:
-        """Wait a moment, and take out what has finished.
+        """Wait a moment, and remove what has finished.
 
         Args:
             everything: Wait until all that is in flight has finished.
@@ -74,11 +81,11 @@ class Pool:
         return finished
 
     def close(self) -> None:
-        """Wait for the workers to leave; nothing is in flight."""
+        """Wait for the workers to exit; nothing is in flight."""
         self._executor.shutdown(wait=True)
 
     def kill(self) -> None:
-        """End the workers, these and no other processes, now."""
+        """End the workers of this pool, and no other process, now."""
         if sys.version_info >= (3, 14):
             self._executor.kill_workers()
         else:

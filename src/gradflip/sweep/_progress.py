@@ -1,4 +1,4 @@
-"""How far a run is, and how long the rest takes at the pace of this session."""
+"""Progress of a run, and the time left at the pace of this session."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from gradflip.sweep._result import CellResult
 
 @dataclass(frozen=True)
 class Progress:
-    """A moment of a run.
+    """State of a run at one moment.
 
     Args:
         done_cells: Finished: ok, now or in an earlier session, or failed now.
-        total_cells: All of them.
+        total_cells: All cells of the run.
         failed: Those that failed in this session.
-        fraction: Share of the work that is done, in [0, 1]: cells weighted by cost, those under way by their own share.
+        fraction: Share of the work that is done, in [0, 1]: cells weighted by cost, those in flight by their own share.
         elapsed: Seconds since this session began.
         seconds_left: At the pace of this session; None until something is done.
-        running: The labels of the cells under way.
+        running: Labels of the cells in flight.
     """
 
     done_cells: int
@@ -52,12 +52,12 @@ class Tally:
         return time.perf_counter() - self._start
 
     def running(self, shares: Mapping[Cell, float]) -> None:
-        """These cells are under way, each with the share of it that is done."""
+        """Record the cells in flight, each with its completed share."""
         self._running = {cell: min(max(share, 0.0), 1.0) for cell, share in shares.items()}
         self._announce()
 
     def finished(self, result: CellResult) -> None:
-        """This cell is done, and written."""
+        """Record a cell whose result is written."""
         self._running.pop(result.cell, None)
         self._done += 1
         self._failed += result.status == "failed"
@@ -65,7 +65,7 @@ class Tally:
         self._announce()
 
     def now(self) -> Progress:
-        """Return where the run stands."""
+        """Return the state of the run."""
         work = self._work_done + sum(cell.cost * share for cell, share in self._running.items())
         work = min(work, self._work_todo)
         elapsed = self.elapsed

@@ -1,4 +1,4 @@
-"""What became of a cell, as a value that JSON holds."""
+"""The result of a cell, rows or failure, as a JSON value."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class CellResult:
     """The rows of one cell, or why there are none.
 
     Args:
-        cell: Which.
+        cell: The cell.
         status: `"ok"` or `"failed"`.
         rows: Rows of the table. Empty if it failed.
         observations: Columns of equal length.
-        seconds: How long the measure took.
-        peak_memory_bytes: The most that its process held meanwhile; 0 where the system does not say.
+        seconds: Duration of the measure.
+        peak_memory_bytes: Peak memory of its process meanwhile; 0 where the system does not report it.
         error: Why it failed: type and message in one line, an empty line, the whole traceback. None if it is ok.
     """
 
@@ -78,13 +78,13 @@ class CellResult:
         """The result that `to_json` wrote.
 
         Args:
-            data: What came out of the file.
+            data: The parsed content of the file.
 
         Returns:
             An equal result.
 
         Raises:
-            UsageError: If `data` is no such thing, or names another cell than it describes.
+            UsageError: If `data` is not a result, or its hash is not that of its cell.
         """
         try:
             fields = dict(data)

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 SPEC = "spec.toml"
 VERSIONS = "versions."
 """What is recorded below this in `spec.toml` is compared where both sides name it, but for gradflip's own version: a
-measure's version is in the hash of each of its cells, so that results of another version are never taken over."""
+measure's version is in the hash of each of its cells, so that results of another version are never reused."""
 RECORDED = "versions.gradflip"
 CONTENT = (SPEC, "env.json", "cells", "table.*", "observations.*", "figures", "report.html", "log.jsonl")
 
@@ -45,18 +45,18 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, spec: Mapping[str, Any], *, force: bool = False) -> RunFolder:
-        """Make the folder, or go on with the same run if it is there already.
+        """Make the folder, or resume the run if it holds the same one.
 
         Args:
-            path: Where. Folders above it are made too.
-            spec: What the run is: scalars, lists and dicts by name, without None (TOML has none).
-            force: Throw away what another or an earlier run left there. Other files in the folder stay.
+            path: Location of the folder; parents are created too.
+            spec: Everything that decides the rows: scalars, lists and dicts by name, without None (TOML has none).
+            force: Delete what another or an earlier run left there. Other files in the folder stay.
 
         Returns:
             The folder, with `spec.toml` and `cells/` in it.
 
         Raises:
-            UsageError: If the folder holds another run, or files that are not a run's.
+            UsageError: If the folder holds another run, or files that belong to no run.
             FileError: If `path` is a file, or the system refuses.
         """
         path, text = Path(path), _toml(spec)
@@ -104,7 +104,7 @@ class RunFolder:
 
     @property
     def cells_dir(self) -> Path:
-        """Where the results of the cells are."""
+        """Folder of the results, one file per cell."""
         return self.path / "cells"
 
     def write_env(self, env: Mapping[str, Any]) -> None:
@@ -120,7 +120,7 @@ class RunFolder:
         """The result of a cell.
 
         Args:
-            cell: Which.
+            cell: The cell, as planned now.
 
         Returns:
             The result under the measure's names of today; None if there is none or its file is damaged, as a warning
@@ -133,7 +133,7 @@ class RunFolder:
         """Keep the result of a cell.
 
         Args:
-            result: What became of it.
+            result: Rows or failure of one cell.
         """
         text = json.dumps(result.to_json(), allow_nan=False) + "\n"
         atomic_write(self.cells_dir / f"{result.cell.hash}.json", text.encode())
@@ -148,7 +148,7 @@ class RunFolder:
         """Read rows and observations from the files of the cells.
 
         Args:
-            cells: Which, and in which order, whatever order they were computed in. None: all, sorted by hash.
+            cells: The cells, in the order of the table. None: all, sorted by hash.
 
         Returns:
             A line per row and a line per observation. Cells that are missing or failed have none.
@@ -211,8 +211,8 @@ def _toml(spec: Mapping[str, Any]) -> str:
 
 
 def _check_same_run(path: Path, wanted: Mapping[str, Any]) -> None:
-    found = RunFolder.open(path).spec
-    here, there = dict(_leaves(wanted)), dict(_leaves(found))
+    existing = RunFolder.open(path).spec
+    here, there = dict(_leaves(wanted)), dict(_leaves(existing))
     both = {key for key in here if key in there and key != RECORDED}
     compared = [key for key in dict.fromkeys([*there, *here]) if key in both or not key.startswith(VERSIONS)]
     different = [key for key in compared if here.get(key) != there.get(key)]

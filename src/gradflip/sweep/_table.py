@@ -67,8 +67,8 @@ def _frame(columns: Mapping[str, list[Scalar]]) -> polars.DataFrame:
             floats = [None if value is None else float(value) for value in values]
             series.append(polars.Series(name, floats, dtype=polars.Float64))
         else:
-            found = ", ".join(sorted(kind.__name__ for kind in kinds))
-            raise UsageError(f"column {name!r} must hold values of one kind, got {found}.")
+            names_of_kinds = ", ".join(sorted(kind.__name__ for kind in kinds))
+            raise UsageError(f"column {name!r} must hold values of one kind, got {names_of_kinds}.")
     return polars.DataFrame(series)
 
 

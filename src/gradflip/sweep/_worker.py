@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import math
 import multiprocessing
 import os
@@ -13,12 +12,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
+from gradflip.sweep._context import Context
 from gradflip.sweep._grid import Cell
 from gradflip.sweep._json import plain
 from gradflip.sweep._measure import Measured, MeasureFunction
+from gradflip.sweep._reference import resolve
 from gradflip.sweep._result import CellResult
 
 ONE_THREAD = {  # for the environment of a worker, read when these libraries load
@@ -31,12 +32,15 @@ ONE_THREAD = {  # for the environment of a worker, read when these libraries loa
 REPORT_EVERY = 0.2  # seconds
 
 
-def measure_cell(cell: Cell, progress: Callable[[float], None] | None = None) -> CellResult:
-    """Compute one cell, here and now, on one torch thread.
+def measure_cell(
+    cell: Cell, progress: Callable[[float], None] | None = None, *, context: Context | None = None
+) -> CellResult:
+    """Compute one cell in this thread, on one torch thread.
 
     Args:
         cell: What to compute.
-        progress: Receives the share done, in [0, 1], at most five times a second.
+        progress: Receives the completed share, in [0, 1], at most five times a second.
+        context: Entered around the measure.
 
     Returns:
         The result; if the measure raises, a failed one that holds the traceback.
@@ -44,8 +48,8 @@ def measure_cell(cell: Cell, progress: Callable[[float], None] | None = None) ->
     start = time.perf_counter()
     _reset_peak_memory()
     try:
-        measure = _load(cell.measure.reference)
-        with _one_torch_thread():
+        measure: MeasureFunction = resolve(cell.measure.reference)
+        with nullcontext() if context is None else context.open(), _one_torch_thread():
             start = time.perf_counter()  # loading torch and the measure is not the cell's work
             measured = measure(plain(cell.parameters, "parameters"), cell.seed, _throttled(progress))
         seconds = time.perf_counter() - start
@@ -73,30 +77,21 @@ _shares: Any = None  # shared with the parent, one double per cell in flight
 
 
 def begin_worker(shares: Any) -> None:
-    """Prepare a spawned worker: Ctrl-C is its parent's business, and it does not outlive its parent."""
+    """Prepare a spawned worker: it leaves Ctrl-C to its parent, and does not outlive it."""
     global _shares
     _shares = shares
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
 
 
-def measure_in_slot(cell: Cell, slot: int) -> CellResult:
-    """Return `measure_cell` of a cell in a worker prepared by `begin_worker`; the share done goes to `shares[slot]`."""
+def measure_in_slot(cell: Cell, slot: int, context: Context | None) -> CellResult:
+    """Return `measure_cell` of a cell in a worker prepared by `begin_worker`, with progress in `shares[slot]`."""
     _shares[slot] = 0.0  # tells the parent that the cell has begun
 
     def progress(share: float) -> None:
         _shares[slot] = share
 
-    return measure_cell(cell, progress)
-
-
-def _load(reference: str) -> MeasureFunction:
-    module, _, path = reference.partition(":")
-    found: Any = importlib.import_module(module)
-    for name in path.split("."):
-        found = getattr(found, name)
-    measure: MeasureFunction = found
-    return measure
+    return measure_cell(cell, progress, context=context)
 
 
 def _throttled(progress: Callable[[float], None] | None) -> Callable[[float], None]:

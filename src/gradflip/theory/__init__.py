@@ -1,4 +1,4 @@
-"""Limits, bounds, and the windows in which the theorems speak."""
+"""Limits of random networks, and the window of widths that Theorem 3.1 covers."""
 
 from gradflip.theory._limits import Limits, gaussian_mean, limits
 from gradflip.theory._window import WidthWindow, smallest_covered_dim, width_window

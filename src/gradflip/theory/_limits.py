@@ -1,4 +1,4 @@
-"""What a random network's value, gradient and smallest flipping step tend to as its sizes grow."""
+"""Limits of a random network's value, gradient and smallest flipping step as its sizes grow."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gradflip._checks import positive, positive_int
 from gradflip._errors import UsageError
 from gradflip.networks import Activation, activation
 
-# What lies beyond holds 1e-38 of the mass of Z and 2e-17 of E |Z|^40: polynomial growth loses nothing.
+# The tails beyond hold 1e-38 of the mass of Z and 2e-17 of E |Z|^40: negligible under polynomial growth.
 _REACH = 13.0
-# On panels of half-width 1/2, in z and in the argument, 20 nodes err by 5e-16 for a pole at distance 1/2 of the real
-# axis and by 4e-33 for one at distance pi/2, tanh's: (h + sqrt(h^2 + 1))^-40, where h is the distance in half-widths.
+# On panels of half-width 1/2, in z and in the argument, the error of 20 nodes is (h + sqrt(h^2 + 1))^-40 for a
+# pole at a distance of h half-widths from the real axis: 5e-16 at distance 1/2, 4e-33 at pi/2, the distance for tanh.
 _NODES = 20
-_LARGEST_SCALE = 1e5  # panels narrow as the scale grows; at this one they take seconds
+_LARGEST_SCALE = 1e5  # panels narrow as the scale grows; at this one the quadrature takes seconds
 _BLOCK_ROWS = 2**14  # panels
 
 
@@ -30,12 +30,12 @@ class Limits:
     """The law of f(x), of its gradient g, and of the smallest flipping step s*, as dimension and widths go to infinity.
 
     Inputs have norm sqrt d, first-layer weights variance `weight_variance` / d, top weights mean 0 and variance 1. In
-    the limit f(x) is N(0, nu^2), |g| is tau, and f falls towards 0 by tau^2 a unit of step.
+    the limit f(x) is N(0, nu^2), |g| is tau, and f decreases towards 0 by tau^2 per unit of step.
 
     Attributes:
         nu: Limit standard deviation of f(x).
         tau: Limit of |g|.
-        variances: Of the pre-activations, q_1, ..., q_L, one a hidden layer.
+        variances: Variances of the pre-activations, q_1, ..., q_L, one per hidden layer.
 
     Source: Montanari & Wu (2022); docs/mathematics/random-networks.md, "Limits".
     """
@@ -52,10 +52,10 @@ class Limits:
         """2 Phi(s tau^2 / nu) - 1, the limit probability that a step s along the gradient flips the sign of f.
 
         Args:
-            s: Multiples of the gradient, at least 0; inf is one.
+            s: Multiples of the gradient, at least 0; inf is allowed.
 
         Returns:
-            The probability; for a tensor, one an entry, in float64.
+            The probability; of a tensor, elementwise and in float64.
 
         Raises:
             UsageError: If s is negative or NaN.
@@ -79,7 +79,7 @@ class Limits:
             p: Levels, above 0 and below 1.
 
         Returns:
-            The quantile; for a tensor, one an entry, in float64.
+            The quantile; of a tensor, elementwise and in float64.
 
         Raises:
             UsageError: If a level is not between 0 and 1.
@@ -100,7 +100,7 @@ class Limits:
             p: Levels, above 0 and below 1.
 
         Returns:
-            The quantile; for a tensor, one an entry, in float64.
+            The quantile; of a tensor, elementwise and in float64.
 
         Raises:
             UsageError: If a level is not between 0 and 1.
@@ -112,7 +112,7 @@ class Limits:
 
 
 def limits(activation: str | Activation = "relu", depth: int = 1, weight_variance: float = 1.0) -> Limits:
-    """The limits of a network of random weights without biases, whose top weights have mean 0 and variance 1.
+    """The limits of a random network without biases whose top weights have mean 0 and variance 1.
 
     With c the weight variance, q_1 = c and q_(l+1) = c E sigma(sqrt(q_l) Z)^2 for Z ~ N(0, 1); nu^2 is
     E sigma(sqrt(q_L) Z)^2, and tau^2 the product of c E sigma'(sqrt(q_l) Z)^2 over the layers.
@@ -123,10 +123,10 @@ def limits(activation: str | Activation = "relu", depth: int = 1, weight_varianc
         weight_variance: Variance of the weights of a hidden layer times the number of its inputs.
 
     Returns:
-        The `Limits`, to about 1e-14 relative for the built-in activations.
+        The `Limits`, to a relative error of about 1e-14 for the built-in activations.
 
     Raises:
-        UsageError: If there is no such activation, depth or variance, or if nu or tau is zero or not finite.
+        UsageError: If the activation is unknown, depth or variance is out of range, or nu or tau is zero or infinite.
 
     Source: Montanari & Wu (2022); docs/mathematics/random-networks.md, "Limits".
     """
@@ -156,16 +156,16 @@ def limits(activation: str | Activation = "relu", depth: int = 1, weight_varianc
 
 
 def gaussian_mean(function: Callable[[Tensor], Tensor], *, kinks: Sequence[float] = (), scale: float = 1.0) -> float:
-    """E function(scale Z) for Z ~ N(0, 1), by Gauss-Legendre quadrature on panels that no kink cuts.
+    """E function(scale Z) for Z ~ N(0, 1), by Gauss-Legendre quadrature on panels that end at kinks.
 
     Args:
-        function: Elementwise, in float64; between kinks smooth on the scale of 1 in its argument, at most of polynomial
-            growth.
+        function: Elementwise, in float64; between kinks it varies smoothly on the scale of 1 in its argument, and it
+            grows at most polynomially.
         kinks: Arguments at which the function or a derivative jumps.
         scale: Standard deviation of the argument, above 0 and at most 1e5.
 
     Returns:
-        The mean, to about 1e-14 of E |function(scale Z)|, provided that poles keep 1/2 away from the real axis.
+        The mean, to about 1e-14 of E |function(scale Z)|, provided that poles are at least 1/2 away from the real axis.
 
     Raises:
         UsageError: If the scale is not in that range.
@@ -186,7 +186,7 @@ def gaussian_mean(function: Callable[[Tensor], Tensor], *, kinks: Sequence[float
     return total
 
 
-_activation = activation  # the argument of `limits` hides the name
+_activation = activation  # `limits` has an argument of the same name
 
 
 def _mean_square(function: Callable[[Tensor], Tensor], sigma: Activation, variance: float) -> float:

@@ -1,4 +1,4 @@
-"""The window of widths in which Theorem 3.1 of Wang et al. says anything."""
+"""The window of widths that Theorem 3.1 of Wang et al. (2022) covers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WidthWindow(NamedTuple):
 
     @property
     def empty(self) -> bool:
-        """Whether there is no such width."""
+        """Whether the theorem covers no width."""
         return self.log_low > self.log_high
 
     def contains(self, width: int) -> bool:
@@ -35,16 +35,16 @@ class WidthWindow(NamedTuple):
 
 
 def width_window(dim: float, *, gamma: float = 0.05, C2: float = 1.0, C3: float = 1.0) -> WidthWindow:
-    """max(d^2.4, C2 log(1/gamma)) <= m <= C3 exp(d^0.24).
+    """The widths m with max(d^2.4, C2 log(1/gamma)) <= m <= C3 exp(d^0.24).
 
     Args:
         dim: Input dimension d.
         gamma: Probability of failure.
         C2: The first unspecified constant of the theorem.
-        C3: The second.
+        C3: The second one.
 
     Returns:
-        The window, on the log scale: its upper end overflows soon.
+        The window on the log scale, since exp(d^0.24) overflows for large d.
 
     Source: Wang et al. (2022), Theorem 3.1; docs/mathematics/lazy-training.md, "Theorem 3.1 and its window".
     """
@@ -53,17 +53,17 @@ def width_window(dim: float, *, gamma: float = 0.05, C2: float = 1.0, C3: float 
 
 
 def smallest_covered_dim(*, gamma: float = 0.05, C2: float = 1.0, C3: float = 1.0) -> float:
-    """The input dimension from which on the window of `width_window` is never empty again.
+    """The input dimension from which on the window of `width_window` is never empty.
 
     Args:
         gamma: Probability of failure.
-        C2: As in the theorem.
-        C3: As in the theorem.
+        C2: As in `width_window`.
+        C3: As in `width_window`.
 
     Returns:
-        That dimension, to 1e-9 relative; at unit constants some millions.
+        The dimension, to a relative error of 1e-9; about 3 million at unit constants.
     """
-    # the gap d^0.24 - 2.4 log d falls up to d^0.24 = 10 and rises from there on: bisect right of the minimum
+    # the gap d^0.24 - 2.4 log d has its minimum at d^0.24 = 10 and increases from there on: bisect right of it
     low, high = 10 ** (1 / 0.24), 10 ** (1 / 0.24)
     if not width_window(low, gamma=gamma, C2=C2, C3=C3).empty:
         low = 1.0

@@ -1,5 +1,6 @@
 """Figures, claims and page of random networks, from ensembles of a few draws and from rows whose numbers are known."""
 
+import dataclasses
 import json
 import math
 import re
@@ -318,3 +319,21 @@ def test_ticking_off_an_activation_takes_its_panels_rows_and_claims_away(browser
     opened.wait_for_function("document.querySelectorAll('.chart:not([hidden])').length === 28")
     assert rows.count() == before[1]
     opened.close()
+
+
+def test_an_experiment_that_the_chapter_does_not_know_gets_a_plain_table():
+    known = EXPERIMENTS["montanari2022-any-width"]
+    measure = dataclasses.replace(known.measure, name="random-new")
+    new = dataclasses.replace(known, name="new", measure=measure)
+    rows = pl.DataFrame({
+        "cell": ["a"],
+        "measure": ["random-new"],
+        "seed": [3],
+        "activation": ["relu"],
+        "x": [0.5],
+        "y": [None],
+    })
+    (table,) = new.family.load_chapter().tables([new], SETTINGS, rows)
+    assert table.title == "Every ensemble of new"
+    assert table.names == ["seed", "activation", "x"]
+    assert table.values() == [[3, "relu", 0.5]]

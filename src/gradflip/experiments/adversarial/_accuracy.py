@@ -1,4 +1,4 @@
-"""Robust accuracies, shared by the figures of adversarial training: means over seeds, their axis, words of captions."""
+"""Robust accuracies in the figures of adversarial training: means over seeds, their axis, parts of captions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def averages(rows: pl.DataFrame, by: Sequence[str], column: str) -> pl.DataFrame
     """Means over seeds of an accuracy.
 
     Args:
-        rows: Of the measure `adversarial-attacks`.
-        by: The columns that tell the points apart.
+        rows: Rows of the measure `adversarial-attacks`.
+        by: The columns that distinguish the points.
         column: One of `ATTACKS`; rows where it is null do not count.
 
     Returns:
-        A row per point: `by`, `attack`, `robust` and its standard deviation `std` (0 of one seed), `low` and `high` one
-        of these away but within 0 and 1, `correct` without an attack, `scaled_deviation`, `seeds`, `images`.
+        A row per point: `by`, `attack`, `robust` and its standard deviation `std` (0 for one seed), `low` and `high` at
+        one `std` from it but within [0, 1], `correct` without an attack, `scaled_deviation`, `seeds`, `images`.
     """
     kept = rows.filter(pl.col(column).is_not_null())
     means = kept.group_by(*by).agg(
@@ -61,7 +61,7 @@ def accuracy_tooltip(title: str, *more: alt.Tooltip) -> list[alt.Tooltip]:
 
 
 def data_words(rows: pl.DataFrame, settings: Settings) -> str:
-    """The training in a caption: data, number of images, biases, protocol."""
+    """What a caption says about training: data, number of images, biases, protocol."""
     first = rows.row(0, named=True)
     return (
         f"{settings.data} {settings.classes[0]} against {settings.classes[1]}, at most {first['train_images']:,} "
@@ -71,7 +71,7 @@ def data_words(rows: pl.DataFrame, settings: Settings) -> str:
 
 
 def sample_words(rows: pl.DataFrame) -> str:
-    """The sample in a caption: how many test images, how many seeds."""
+    """What a caption says about the sample: how many test images, how many seeds."""
     images = " or ".join(f"{count:,}" for count in sorted(set(rows["images"].to_list())))
     seeds = rows["seed"].n_unique()
     return f"share of {images} test images still right, mean over {counted(seeds, 'seed')}"

@@ -1,4 +1,4 @@
-"""One gradient step against many: what survives each attack, panel by panel of how the networks were trained."""
+"""One gradient step against many: robust accuracy under each attack, a panel for each way of training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from gradflip.experiments.adversarial._accuracy import (
 from gradflip.experiments.adversarial._claims import ATTACK_NAMES
 
 FREE = 1e4
-"""From this C0 on there is no ball to speak of."""
+"""From this C0 on, the ball is no constraint."""
 _BY = ["training", "trained_epsilon", "C0", "epsilon"]
 _COLORS = {"robust_one_step": COLORS[1], "robust_ray": COLORS[2], "robust_pgd": COLORS[0]}
 
@@ -39,7 +39,7 @@ _COLORS = {"robust_one_step": COLORS[1], "robust_ray": COLORS[2], "robust_pgd": 
 def attacks_figure(
     experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
-    """A panel per training and ball, a curve per attack.
+    """Draw a panel per training and ball, with a curve per attack.
 
     Args:
         experiment: The experiment.
@@ -82,7 +82,7 @@ def _panel(numbers: pl.DataFrame, training: str, epsilon: float | None, C0: floa
     everything, step, ray = pl.lit(True), pl.col("attack") == "robust_one_step", pl.col("attack") == "robust_ray"
     layers = [
         base(everything, 0.18).mark_area().encode(y=shares("low"), y2="high:Q"),
-        # the exact flip and the single step mostly agree: the one is drawn dashed upon the other, both can be seen
+        # the exact flip and the single step mostly agree: one is dashed on top of the other, so that both are visible
         base(step).mark_line(strokeWidth=3.5).encode(y=shares("robust")),
         base(ray).mark_line(strokeWidth=2, strokeDash=[4, 4]).encode(y=shares("robust")),
         base(~step & ~ray).mark_line(strokeWidth=2).encode(y=shares("robust")),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gradflip.attacks import pgd
-from gradflip.data import load_data
+from gradflip.data import DATA_SETS, load_data
 from gradflip.lazy import Fit, LazyBall, Variant, train_many_adversarially, train_through
 from gradflip.networks import TwoLayer
 from gradflip.rays import FlipStatus, flip
@@ -29,13 +29,13 @@ class _Images:
 
 
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
-    """A row for each network and budget.
+    """Train networks and attack them: a row per network and budget.
 
     Columns. What was trained: `data classes size dim antialias width bias output_bias train_images protocol clip
     training` (`"adversarial"` or `"standard"`), `C0 radius trained_epsilon` (null for standard training), in words
     `network`. How it went: `stopped_because epochs converged robust_train_accuracy`, `scaled_deviation` (sqrt(m) max_j
-    |w_j - w_(j,0)| of the network attacked), `test_error`. What became of the `images` test images at the budget
-    `epsilon`: `correct` without any perturbation; `survived_one_step` (a single gradient step of length epsilon),
+    |w_j - w_(j,0)| of the network attacked), `test_error`. Counts of the `images` test images at the budget
+    `epsilon`: `correct` without a perturbation; `survived_one_step` (a single gradient step of length epsilon),
     `survived_ray` (no flip along the gradient ray within epsilon, exactly; null where pixels are clipped, as the ray
     leaves the box), `survived_pgd` (PGD, 100 steps, five starts); the same as shares of all images, `robust_one_step
     robust_ray robust_pgd`; what PGD finds beyond the others, `missed_by_one_step missed_by_ray`; and `flipped_within`,
@@ -44,8 +44,8 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
 
     Args:
         parameters: As `adversarial_cell` makes them.
-        seed: Of the weights, the batches and the attack's starts.
-        progress: Called with the share done.
+        seed: The seed of weights, batches and the attack's starts.
+        progress: Called with the fraction done.
 
     Returns:
         Rows; no observations.
@@ -84,7 +84,7 @@ def _load(parameters: dict[str, Any]) -> _Images:
 def _train(
     parameters: dict[str, Any], seed: int, network0: TwoLayer, images: _Images, progress: Callable[[float], None]
 ) -> list[tuple[float | None, LazyBall, Fit]]:
-    """Every run of the cell: standard ones on one trajectory, adversarial ones as one batch."""
+    """Train every run of the cell: standard ones on one trajectory, adversarial ones as one batch."""
     standard = [C0 for epsilon, C0 in parameters["runs"] if epsilon is None]
     attacked = [(epsilon, C0) for epsilon, C0 in parameters["runs"] if epsilon is not None]
     trained: list[tuple[float | None, LazyBall, Fit]] = []
@@ -124,7 +124,7 @@ def _row(parameters: dict[str, Any], epsilon: float | None, ball: LazyBall, fit:
         "data": parameters["data"],
         "classes": "/".join(map(str, parameters["classes"])),
         "size": parameters["size"],
-        "dim": parameters["size"] ** 2,
+        "dim": DATA_SETS[parameters["data"]].dim(parameters["size"]),
         "antialias": parameters["antialias"],
         "width": parameters["width"],
         "bias": parameters["bias"],

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gradflip.data import DATA_SETS
 from gradflip.experiments._family import Family, group_by
 from gradflip.experiments._group import MAIN, Group
 from gradflip.experiments._settings import Settings
@@ -24,12 +25,12 @@ ADVERSARIAL_ATTACKS = Measure(
 """Train adversarially within the ball, then attack the test images in three ways."""
 
 Run = tuple[float | None, float]
-"""(epsilon that is trained against, or None for standard training; C0)."""
+"""The epsilon that is trained against, or None for standard training, and C0."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """How networks are trained and attacked: what the paper's text and its published scripts do differently.
+    """A protocol of training and attack: the points in which the paper's text and its published scripts differ.
 
     Source: docs/mathematics/published-protocol.md, "Adversarial protocols".
 
@@ -37,7 +38,7 @@ class Variant:
         clip: Whether perturbed images stay in the pixel box [0, 1].
         projection: Onto the ball after every `"step"` or once an `"epoch"`.
         stop: By the `"best"` robust training accuracy so far or by the `"previous"` one.
-        scripts: Whether all else is as in the scripts: biases, no antialiasing, stale examples, plain SGD of rate 0.01.
+        scripts: Whether all else follows the scripts: biases, no antialiasing, stale examples, plain SGD at rate 0.01.
     """
 
     clip: bool = False
@@ -58,20 +59,20 @@ VARIANTS: dict[str, Variant] = {
     "published − stop rule": replace(_SCRIPTS, stop="best"),
     "published − projection": replace(_SCRIPTS, projection="step"),
 }
-"""The two protocols, and each of them with one of the three effects taken from the other."""
+"""The two protocols, and each of them with one of three effects taken from the other."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """How much an experiment on adversarial training computes.
+    """The size of an experiment on adversarial training.
 
     Attributes:
-        seeds: How many initialisations.
+        seeds: Number of initialisations.
         images: Training images, the first of the file.
         test_images: Test images, the first of the file.
-        max_epochs: Passes over the data at most. A small data set passes as often as gives `min_steps`.
-        min_steps: Steps of SGD that training may take at least, however few make an epoch.
-        script_epochs: Passes of the published scripts' plain SGD.
+        max_epochs: Largest number of epochs; on a small data set as many as make `min_steps` steps.
+        min_steps: Number of SGD steps that training may take in any case.
+        script_epochs: Epochs of the published scripts' plain SGD.
         script_steps: Steps of their attack.
     """
 
@@ -82,10 +83,6 @@ class Workload:
     min_steps: int
     script_epochs: int = 60
     script_steps: int = 20
-
-
-# training and test images of the classes 0 and 1; only for the estimate of the time left and for `min_steps`
-_IMAGES = {"mnist": (12_665, 2_115), "fashion-mnist": (12_000, 2_000), "digits": (290, 70), "sphere": (2_000, 1_000)}
 
 
 def trainings(
@@ -104,7 +101,7 @@ def trainings(
         size: Images of size x size pixels.
         width: Hidden units m.
         runs: What is trained.
-        workload: How much is computed.
+        workload: The size of the experiment.
         budgets: The budgets at which all networks are attacked; each at its own if not given.
         variants: Names of `VARIANTS`; `None` for the protocol that the user chooses.
         part: The part of the experiment.
@@ -131,7 +128,7 @@ def adversarial_cell(measure: Measure, group: Group, settings: Settings, seed: i
         measure: What computes it.
         group: As `trainings` makes it.
         settings: The user's choice.
-        seed: Of the weights, the batches and the attack's random starts.
+        seed: The seed of weights, batches and the attack's random starts.
 
     Returns:
         A cell.
@@ -141,10 +138,12 @@ def adversarial_cell(measure: Measure, group: Group, settings: Settings, seed: i
     size, width, budgets = given["size"], given["width"], given["budgets"]
     workload = Workload(**{name: given[name] for name in Workload.__dataclass_fields__})
     chosen = VARIANTS[variant]
-    images = min(workload.images, _IMAGES[settings.data][0])
-    steps_an_epoch = -(-images // 32)
+    images = min(workload.images, settings.data_set.train_count)
+    steps_per_epoch = -(-images // 32)
     epochs = (
-        workload.script_epochs if chosen.scripts else max(workload.max_epochs, -(-workload.min_steps // steps_an_epoch))
+        workload.script_epochs
+        if chosen.scripts
+        else max(workload.max_epochs, -(-workload.min_steps // steps_per_epoch))
     )
     parameters: dict[str, Any] = {
         "data": settings.data,
@@ -175,7 +174,7 @@ def adversarial_cell(measure: Measure, group: Group, settings: Settings, seed: i
 
 
 def merged(cells: list[Cell]) -> list[Cell]:
-    """Cells that differ only in what they train as one that trains it all: nothing is computed twice.
+    """Merge cells that differ only in their runs into one with all of the runs, so that nothing is computed twice.
 
     Args:
         cells: Of several experiments.
@@ -201,20 +200,20 @@ def _union(group: list[Cell]) -> Cell:
 
 
 def _cost(parameters: Mapping[str, Any]) -> float:
-    """Roughly the seconds on one core: the products of training, and of PGD on the test images."""
-    product = 2 * (parameters["size"] ** 2 + 20) * parameters["width"]
-    images, test_images = (
-        min(parameters[name], most)
-        for name, most in zip(("images", "test_images"), _IMAGES[parameters["data"]], strict=True)
-    )
+    """Rough cost in seconds on one core: the products of training, and of PGD on the test images."""
+    data_set = DATA_SETS[parameters["data"]]
+    product = 2 * (data_set.dim(parameters["size"]) + 20) * parameters["width"]
+    images = min(parameters["images"], data_set.train_count)
+    test_images = min(parameters["test_images"], data_set.test_count)
     trained = images * parameters["max_epochs"] * (2 * parameters["attack_steps"] + 3)
     attacked = test_images * 500 * len(parameters["budgets"] or [None])
     return float(len(parameters["runs"]) * product * (trained + attacked) / 6e10)
 
 
 def _label(parameters: Mapping[str, Any], seed: int) -> str:
-    size, width, protocol = parameters["size"], parameters["width"], parameters["protocol"]
-    return f"adversarial, {protocol}, d = {size**2}, m = {width}, {len(parameters['runs'])} trainings, seed {seed}"
+    dim = DATA_SETS[parameters["data"]].dim(parameters["size"])
+    width, protocol = parameters["width"], parameters["protocol"]
+    return f"adversarial, {protocol}, d = {dim}, m = {width}, {len(parameters['runs'])} trainings, seed {seed}"
 
 
 def _rows_of(group: Group, settings: Settings) -> pl.Expr:
@@ -269,7 +268,7 @@ ADVERSARIAL = Family(
     settings=tuple(Settings.model_fields),
     columns={
         "protocol": lambda cell: cell.parameters["protocol"],
-        "d": lambda cell: cell.parameters["size"] ** 2,
+        "d": lambda cell: DATA_SETS[cell.parameters["data"]].dim(cell.parameters["size"]),
         "m": lambda cell: cell.parameters["width"],
         "trainings": lambda cell: len(cell.parameters["runs"]),
         "seed": lambda cell: cell.seed,

@@ -1,4 +1,4 @@
-"""What a page says of networks trained adversarially within a ball."""
+"""The report's chapter on networks trained adversarially within a ball."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gradflip.experiments.adversarial._cells import ADVERSARIAL
 from gradflip.experiments.adversarial._half_lost import AXES, Axes, half_lost
 from gradflip.theory import smallest_covered_dim, width_window
 
-_NETWORK = ["cell", "seed", "training", "C0", "trained_epsilon"]  # a row is one of its budgets
+_NETWORK = ["cell", "seed", "training", "C0", "trained_epsilon"]  # identify a network; its rows are budgets
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
-    """How many were trained and how that ended, and the constants of Figure 4."""
+    """The number of networks, how their training ended, and the constants of Figure 4."""
     if not len(rows):
         return {"networks": 0}
     networks = rows.unique(_NETWORK, maintain_order=True)
@@ -40,7 +40,7 @@ def _summary(rows: pl.DataFrame) -> dict[str, Any]:
 
 
 def _axis_rows(rows: pl.DataFrame, axes: Axes) -> pl.DataFrame:
-    """The rows that lie over the axes of a figure: the most that differ in these two columns only."""
+    """The largest set of rows that differ only in the two columns of a figure's axes."""
     held = [name for name in ("dim", "width", "C0", "epsilon") if name not in (axes.over, axes.along)]
     held = [name for name in held if not (axes.along == "radius" and name == "C0")]
     own = rows.filter(training="adversarial", budgets="own")
@@ -50,7 +50,7 @@ def _axis_rows(rows: pl.DataFrame, axes: Axes) -> pl.DataFrame:
 
 
 def _contour(rows: pl.DataFrame, axes: Axes) -> dict[str, Any] | None:
-    """The constant of c / sqrt of an axis, where half of the images survive PGD."""
+    """The constant c where half of the images survive PGD at c / sqrt of an axis."""
     half = half_lost(rows, axes, "robust_pgd") if len(rows) else None
     if half is None or half.constant is None:
         return None
@@ -59,7 +59,7 @@ def _contour(rows: pl.DataFrame, axes: Axes) -> dict[str, Any] | None:
 
 
 def _one_step_at_half(rows: pl.DataFrame, axes: Axes) -> float | None:
-    """What a single step leaves of the images at the budgets where PGD leaves half, mean over dimensions."""
+    """Robust accuracy under a single step at the budgets where PGD leaves one half, mean over dimensions."""
     if not len(rows):
         return None
     shares = []
@@ -71,7 +71,7 @@ def _one_step_at_half(rows: pl.DataFrame, axes: Axes) -> float | None:
 
 
 def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
-    """Whether the theorem covers any of the networks, its constants being 1."""
+    """Dimensions of the networks, those at which Theorem 3.1 covers any width at constants 1, and the first such."""
     dims = sorted({dim for rows in tables if len(rows) for dim in rows["dim"].to_list()})
     return {"dims": dims, "covered": [d for d in dims if not width_window(d).empty], "from": smallest_covered_dim()}
 

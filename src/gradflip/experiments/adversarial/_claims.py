@@ -1,4 +1,4 @@
-"""What Wang et al. (2022) say of robust accuracy within the ball, as numbers (docs/mathematics/statistics.md)."""
+"""Claims of Wang et al. (2022) about robust accuracy within the ball (docs/mathematics/statistics.md)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ ATTACKS = {
     "robust_one_step": "a single gradient step of the whole budget",
     "robust_ray": "the exact flip along the gradient ray, within the budget",
 }
-"""The three layers of each cell: columns of a row, and what attacks."""
+"""The attacks on each network, by the column of their robust accuracy."""
 ATTACK_NAMES = {"robust_pgd": "PGD, five starts", "robust_one_step": "single step", "robust_ray": "exact ray flip"}
-"""The same columns, and what attacks in a word or two."""
+"""Short names of the attacks, by the same columns."""
 
 
 def contours(*, over: str, along: str, quantity: str, law: str) -> tuple[Claim, ...]:
-    """The claim that half of the robust accuracy is lost along c / sqrt of an axis, for each of the three attacks.
+    """Claim for each of the three attacks that robust accuracy is one half along c / sqrt of an axis.
 
     Args:
         over: The column of that axis.
         along: The column in which the accuracy falls or rises.
         quantity: Where it is 1/2, in LaTeX.
-        law: The theory in words.
+        law: The law of the theory, in words.
 
     Returns:
         A claim per attack.
@@ -45,4 +45,4 @@ GAPS = (
         "what PGD finds beyond the gradient ray, at the budget where that is most",
     ),
 )  # fmt: skip
-"""How much weaker a single step is than many; the paper leaves it open, so it is reported."""
+"""How much weaker a single step is than many; the paper leaves this open, so it is only reported."""

@@ -1,4 +1,4 @@
-"""The budgets, or the radii, at which one half of the test images survives an attack."""
+"""The budgets or radii at which one half of the test images survives an attack."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Axes:
     Attributes:
         over: The column of the horizontal axis.
         along: The column of the vertical axis.
-        letter: Of the horizontal axis.
-        symbol: Of the vertical axis.
-        over_title: What the horizontal axis is.
-        along_title: What the vertical axis is.
-        scaled: The vertical axis times the root of the horizontal one, in which curves collapse by the theory.
+        letter: The symbol of the horizontal axis.
+        symbol: The symbol of the vertical axis.
+        over_title: The title of the horizontal axis.
+        along_title: The title of the vertical axis.
+        scaled: The vertical axis times the root of the horizontal one; in theory curves over it collapse.
     """
 
     over: str
@@ -45,9 +45,9 @@ class Contour:
     """Where one half of the test images survives an attack.
 
     Attributes:
-        places: At each place of the horizontal axis one of the vertical axis per seed.
-        exponent: Of its power law; `None` of fewer than two places.
-        constant: The c of c / sqrt of the horizontal axis that is closest on the log scale; `None` if there is none.
+        places: For each place of the horizontal axis, one place of the vertical axis per seed.
+        exponent: The exponent of its power law; `None` for fewer than two places.
+        constant: The c for which c / sqrt of the horizontal axis fits best on the log scale; `None` without a place.
     """
 
     places: Mapping[float, Sequence[float]]
@@ -59,7 +59,7 @@ def half_lost(rows: pl.DataFrame, axes: Axes, attack: str) -> Contour:
     """The 50 % contour of an attack, its exponent and the constant of the theory.
 
     Args:
-        rows: Of one protocol.
+        rows: Rows of one protocol.
         axes: The axes.
         attack: The column of the accuracy.
 

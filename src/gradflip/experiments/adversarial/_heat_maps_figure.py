@@ -43,11 +43,11 @@ from gradflip.experiments.adversarial._protocols_figure import protocol_caption,
 def dim_budget_figure(
     experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
-    """Heat maps of robust accuracy over dimension and budget, and the slice on which protocols are compared.
+    """Draw heat maps of robust accuracy over dimension and budget, and the slice that compares protocols.
 
     Args:
         experiment: The experiment.
-        rows: Its rows, at least one; `part` tells those of the slice apart.
+        rows: Its rows, at least one; `part` marks those of the slice.
         observations: Not drawn.
         settings: The settings of the run.
 
@@ -60,7 +60,7 @@ def dim_budget_figure(
 def width_radius_figure(
     experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
-    """Heat maps of robust accuracy over width and radius.
+    """Draw heat maps of robust accuracy over width and radius.
 
     Args:
         experiment: The experiment.
@@ -107,7 +107,7 @@ def _planned(experiment: Experiment, axes: Axes, settings: Settings) -> dict[flo
         if group.part != MAIN:
             continue
         size, width, runs = (group.parameters[name] for name in ("size", "width", "runs"))
-        x = size**2 if axes.over == "dim" else width
+        x = settings.data_set.dim(size) if axes.over == "dim" else width
         for epsilon, C0 in runs:
             y = epsilon if axes.along == "epsilon" else C0 / math.sqrt(width)
             if y is not None:
@@ -164,7 +164,7 @@ def _heat_map(
         axis = alt.Axis(values=ticks(y_domain), format="~g", grid=False)
         return alt.Y(f"{column}:Q", title=axes.along_title, scale=log_scale(y_domain), axis=axis)
 
-    # a thin line around each: the darkest colour would be lost on a dark page, the lightest on paper
+    # thin lines around cells: the darkest colour would vanish on a dark page, the lightest on a white one
     rectangles = alt.Chart(cells).mark_rect(stroke="#7a7a7a", strokeWidth=0.6).encode(
         x=x("left"), x2="right:Q", y=y("bottom"), y2="top:Q", color=_brightness(legend=legend),
         tooltip=_cell_tooltip(axes, with_C0="C0" in cells.columns),
@@ -226,7 +226,7 @@ def _contour_marks(points: alt.Chart, mean: alt.Y, lowest: alt.Y, axes: Axes) ->
 
 
 def _words(contour: Contour, axes: Axes) -> list[str]:
-    """The lines under the title of a heat map: its exponent and the constant of the dashed line."""
+    """The subtitle of a heat map: its exponent and the constant of the dashed line."""
     interval = contour.exponent
     if interval is None:
         where = f"at one {axes.letter} only" if contour.places else f"at no {axes.letter}"
@@ -237,7 +237,7 @@ def _words(contour: Contour, axes: Axes) -> list[str]:
 
 
 def _curves(cells: pl.DataFrame, axes: Axes) -> Chart:
-    """Robust accuracy against the axis in which the curves collapse by the theory."""
+    """Robust accuracy against the scaled axis, over which the curves collapse in theory."""
     scaled = pl.col("C0") if axes.along == "radius" else pl.col(axes.along) * pl.col(axes.over).sqrt()
     drawn = cells.with_columns(pl.col(axes.over).cast(pl.String).alias("curve"), scaled.alias("scaled"))
     names = [str(value) for value in sorted(set(cells[axes.over].to_list()))]
@@ -265,7 +265,7 @@ def _caption(
     drawn: Sequence[str],
     settings: Settings,
 ) -> str:
-    """What varies, how many seeds and images, which interval, where cells are missing."""
+    """The caption: what varies, how many seeds and images, which interval, where cells are missing."""
     first = rows.row(0, named=True)
     held = f"C0 = {first['C0']:g} and m = {first['width']:,}" if axes.over == "dim" else f"d = {first['dim']}"
     held += f" and ε = {first['epsilon']:g}" if axes.along == "radius" else ""

@@ -22,15 +22,15 @@ from gradflip.experiments.adversarial._accuracy import OUTSIDE, accuracy_tooltip
 from gradflip.experiments.adversarial._cells import VARIANTS
 
 _PROTOCOLS = ("text", "published")
-_COLORS = (THEORY, *COLORS[:3])  # a protocol as it is, then without pixel box, stop rule, projection of its own
-_APART = 1.02  # curves that coincide are drawn beside each other
+_COLORS = (THEORY, *COLORS[:3])  # the protocol itself, then each of its three effects replaced
+_APART = 1.02  # curves that would coincide are drawn side by side
 
 
 def protocol_numbers(rows: pl.DataFrame) -> pl.DataFrame:
     """Robust accuracy under PGD by protocol and budget.
 
     Args:
-        rows: Of the slice.
+        rows: Rows of the slice.
 
     Returns:
         A row per point, with `outside`: whether the mean deviation is above C0.
@@ -44,7 +44,7 @@ def protocol_numbers(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def protocol_panels(numbers: pl.DataFrame) -> list[Chart]:
-    """A panel per protocol: it, and it with one of the three effects taken from the other.
+    """Draw a panel per protocol: the protocol itself, and with each of three effects taken from the other.
 
     Args:
         numbers: As `protocol_numbers` gives them.
@@ -78,7 +78,7 @@ def _panel(numbers: pl.DataFrame, protocol: str, domain: list[float]) -> Chart:
     own, everything = pl.col("curve") == protocol, pl.lit(True)
     y = shares("robust")
     bars = base(everything).mark_rule(strokeWidth=1.2).encode(y=shares("low"), y2="high:Q")
-    # curves may coincide: the protocol as it is below, broad and solid, the others dashed upon it
+    # curves may coincide: the protocol itself is broad and solid, the others are dashed on top of it
     solid = base(own).mark_line(strokeWidth=3.5).encode(y=y)
     dashed = base(~own).mark_line(strokeWidth=1.8, strokeDash=[5, 3]).encode(y=y)
     inside = base(~pl.col("outside")).mark_point(filled=True, size=40).encode(y=y, tooltip=tooltip)
@@ -92,7 +92,7 @@ def _panel(numbers: pl.DataFrame, protocol: str, domain: list[float]) -> Chart:
 
 
 def protocol_caption(numbers: pl.DataFrame) -> list[str]:
-    """What the panels show.
+    """The caption of the panels.
 
     Args:
         numbers: As `protocol_numbers` gives them.

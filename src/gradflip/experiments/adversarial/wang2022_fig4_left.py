@@ -13,7 +13,7 @@ WIDTH = 1000
 
 
 def _trainings(sizes: tuple[int, ...], step: float, low: float, high: float, workload: Workload) -> tuple[Group, ...]:
-    """Budgets of one lattice, of each size those around the drop: from low to high over sqrt d."""
+    """Make groups with budgets of one lattice, for each size those around the drop: low to high over sqrt d."""
     return tuple(
         group
         for size in sizes
@@ -24,7 +24,7 @@ def _trainings(sizes: tuple[int, ...], step: float, low: float, high: float, wor
 
 
 def _compared(step: float, low: float, high: float, workload: Workload) -> tuple[Group, ...]:
-    """The slice d = 100: both protocols, and each with one of the three effects taken from the other."""
+    """Make the slice d = 100: both protocols, and each with one of the three effects taken from the other."""
     runs = [(epsilon, C0) for epsilon in lattice(low, high, 0.3, step)]
     return trainings(10, WIDTH, runs, workload, variants=tuple(VARIANTS), part=COMPARED)
 

@@ -11,7 +11,7 @@ SIZE = 10
 
 
 def _trainings(widths: tuple[int, ...], step: float, low: float, workload: Workload) -> tuple[Group, ...]:
-    """Radii of one lattice, of each width those around the rise: C0 / sqrt m for C0 up to 20."""
+    """Make groups with radii of one lattice, for each width those around the rise: C0 / sqrt m for C0 up to 20."""
     runs = [(EPSILON, C0) for C0 in lattice(low, 20.1, 10.0, step)]
     return tuple(group for width in widths for group in trainings(SIZE, width, runs, workload))
 

@@ -1,4 +1,4 @@
-"""Beyond Wang et al. (2022): what a single step finds of what PGD finds, in and out of the lazy regime."""
+"""Beyond Wang et al. (2022): the share of PGD's flips that a single step finds, in and out of the lazy regime."""
 
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._group import Group
@@ -8,7 +8,7 @@ from gradflip.experiments.adversarial._claims import GAPS
 
 EPSILON = 0.3
 FREE = 10_000.0
-"""A C0 that no training reaches: no ball."""
+"""A C0 that no training reaches, so that there is no ball."""
 
 
 def _trainings(constants: tuple[float, ...], step: float, workload: Workload) -> tuple[Group, ...]:

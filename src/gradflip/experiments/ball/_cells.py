@@ -1,4 +1,4 @@
-"""The family of the lazy ball: what is true of every network in it, however trained."""
+"""The family of the lazy ball: statements about every network in it, however trained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradflip.experiments._group import Group
 
 
 def _described(groups: Sequence[Group], shown: Mapping[str, str]) -> dict[str, str]:
-    """How many measurements, the values that each parameter takes, and the largest number of seeds."""
+    """The number of measurements, the values that each parameter takes, and the largest number of seeds."""
     values = {title: _listed([group.parameters.get(name) for group in groups]) for name, title in shown.items()}
     seeds = [group.seeds for group in groups]
     return {"measurements": str(sum(seeds))} | values | {"seeds": str(max(seeds))}
@@ -32,4 +32,4 @@ BALL = Family(
     describe=_described,
     chapter="gradflip.experiments.ball._chapter:CHAPTER",
 )
-"""What is true of every network within C0 / sqrt m of its initialisation (Wang et al. 2022, Sections 3 and 4)."""
+"""Statements about every network within C0 / sqrt m of its initialisation (Wang et al. 2022, Sections 3 and 4)."""

@@ -1,4 +1,4 @@
-"""The bracket of Figure 4: what no network of the ball can exceed, and the best network that was trained."""
+"""The bracket of Figure 4: a bound on every network of the ball, and the best network that was trained."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SINGLY = "certified one by one"
 def certified_figure(
     experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
-    """Two panels for each shape: the bracket by C0, and the certified robust error over C0 and budget.
+    """Draw two panels per shape: the bracket by C0, and the certified robust error over C0 and budget.
 
     Args:
         experiment: The experiment.
@@ -70,7 +70,7 @@ def _averages(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _bracket(numbers: pl.DataFrame, width: int, dim: int) -> Chart:
-    """Both edges over the budget, the space between them shaded, a colour per C0."""
+    """Both edges over the budget, with the area between them shaded and a colour per C0."""
     drawn = numbers.unpivot(
         on=list(_EDGES), index=["curve", "C0", "epsilon", "epsilon_sqrt_d", "seeds", "best"], variable_name="edge",
         value_name="accuracy",
@@ -101,7 +101,7 @@ def _bracket(numbers: pl.DataFrame, width: int, dim: int) -> Chart:
 
 
 def _map(numbers: pl.DataFrame, width: int, dim: int) -> Chart:
-    """Certified robust error over C0 and budget; each cell reaches half-way to its neighbours."""
+    """Certified robust error over C0 and budget; each cell reaches halfway to its neighbours."""
     places = {C0: own["epsilon_sqrt_d"].sort().to_list() for (C0,), own in numbers.group_by("C0")}
     upright = [edges(place, places[C0]) for C0, place in numbers.select("C0", "epsilon_sqrt_d").iter_rows()]
     cells = numbers.with_columns(

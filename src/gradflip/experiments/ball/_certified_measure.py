@@ -1,4 +1,4 @@
-"""The measure of `ball-certified`: what no network of the ball can do, and what the best one found does."""
+"""The measure of `ball-certified`: errors proved for every network of the ball, and the best one trained."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _TRAINED_ON = ("both classes", "class -1 alone", "class +1 alone")
 
 
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
-    """One ball: a row per budget, with the share of points that every network gets wrong and the best found.
+    """Certify a ball and train in it: a row per budget, with the error of every network and the best accuracy.
 
     Columns. The ball: `line data classes size dim width C0 points`; the budget: `epsilon
     epsilon_sqrt_d`. Shares of the points that every network of the ball gets wrong at least: `certified_single` (one
-    point at a time), and with joint certificates for those left, `certified_pairs`, `certified_fours` and
-    `certified_eights` (groups of so many), `certified_all` (one group); the largest of them `certified_error`, and what
-    it leaves, `certified_accuracy`. Robust accuracies under PGD (100 steps, five starts) and at the points of all these
+    point at a time), and with joint certificates for the others, `certified_pairs`, `certified_fours` and
+    `certified_eights` (groups of 2, 4 and 8), `certified_all` (one group); the largest of them, `certified_error`, and
+    `certified_accuracy`, 1 minus that. Robust accuracies under PGD (100 steps, five starts) and at the points of all
     certificates, in the same L2 ball without a box: `robust_both` of the network trained adversarially at this budget,
-    `robust_minus` and `robust_plus` of those trained on one class alone; the largest `attainable_accuracy`, and which
-    network it is, `best`. `violations` counts the networks that contradict a certificate: none ever may.
+    `robust_minus` and `robust_plus` of those trained on one class alone; the largest, `attainable_accuracy`, and its
+    network, `best`. `violations` counts the networks that contradict a certificate; it must be 0.
 
     Args:
         parameters: JSON values: `data classes size width C0 epsilons images test_images max_epochs line`.
-        seed: Of the weights, the batches and the attack.
-        progress: Called with the share done.
+        seed: The seed of weights, batches and attack.
+        progress: Called with the fraction done.
 
     Returns:
         Rows, and for each point the smallest budget of its own certificate as an observation.
@@ -77,7 +77,7 @@ def _train(
     progress: Callable[[float], None],
 ) -> list[list[TwoLayer]]:
     """Networks trained against each budget: on both classes, and on each alone."""
-    # where no network serves both classes, the logistic loss has both wrong rather than give one up
+    # where no network can have both classes right, the logistic loss gets both wrong rather than give one up
     networks = []
     for k, kept in enumerate((y != 0, y < 0, y > 0)):
         fits = train_many_adversarially(
@@ -107,7 +107,7 @@ def _certified(
         own.append(at)
         needed.append((at, left, int(joint.errors.sum())))
     for name in ("certified_pairs", "certified_fours", "certified_eights", "certified_all"):
-        shares.setdefault(name, shares["certified_single"])  # nothing was left for them
+        shares.setdefault(name, shares["certified_single"])  # no points were left for them
     broken = 0
     for network in networks:
         exact = network.to(dtype=torch.float64)
@@ -125,7 +125,7 @@ def _groupings(x: Tensor, y: Tensor) -> Iterator[tuple[str, Tensor | None]]:
 
 
 def _robust(network: TwoLayer, x: Tensor, y: Tensor, epsilon: float, own: list[Tensor], seed: int) -> float:
-    """Share of the points that survive the points of the certificates and PGD."""
+    """The share of test points that survive both the points of the certificates and PGD."""
     exact = network.to(dtype=torch.float64)
     alive = y.double() * exact(x.double()) > 0
     for at in own:

@@ -1,4 +1,4 @@
-"""What a page says of all networks in the lazy ball."""
+"""The report's chapter on all networks in the lazy ball."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from gradflip.drawing import Column, Table, general, share, size, tiny
+from gradflip.drawing import Column, Table, general, plain_columns, share, size, tiny
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._family import Chapter
 from gradflip.experiments._settings import Settings
@@ -16,7 +16,7 @@ from gradflip.theory import smallest_covered_dim, width_window
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
-    """What the extremes over the ball were, and when training left it."""
+    """The extremes over the ball, and when training left it."""
     if not len(rows):
         return {"measured": False}
     return {
@@ -80,7 +80,7 @@ def _left(rows: pl.DataFrame) -> dict[str, Any] | None:
 
 
 def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
-    """Which lemmas were measured, and whether Theorem 3.1 covers any of the widths, its constants being 1."""
+    """What was measured, the dimensions, those at which Theorem 3.1 covers any width at constants 1, and the first."""
     kinds = sorted({name.removeprefix("ball-") for rows in tables if len(rows) for name in rows["measure"].to_list()})
     dims = sorted({dim for rows in tables if len(rows) for dim in rows["dim"].drop_nulls().to_list()})
     covered = [dim for dim in dims if not width_window(dim).empty]
@@ -180,18 +180,20 @@ def _tables(experiments: Sequence[Experiment], settings: Settings, table: pl.Dat
             for parts, title, columns, note in _LEMMAS:
                 own = rows.filter(pl.col("part").is_in(list(parts))) if len(rows) else rows
                 tables += _table(title, note, columns, own)
-        if experiment.measure.name == "ball-cone":
+        elif experiment.measure.name == "ball-cone":
             note = (
                 r"A row per iterate $W$ and scale $c$. Deviation is $\sqrt{m} \max_j |c w_j - w_{j,0}|$, the distance "
                 "of the ray its minimum over c. The last columns: the largest relative difference from the same of W "
                 "at any test image."
             )
             tables += _table("Every iterate and its multiples", note, _CONE, rows)
+        elif experiment.measure.name != "ball-certified":  # whose figure says it all
+            tables += _table(f"Every measurement of {experiment.name}", "", plain_columns(rows.to_dicts()), rows)
     return tables
 
 
 def _table(title: str, note: str, columns: tuple[Column, ...], rows: pl.DataFrame) -> list[Table]:
-    """Its rows, each once: rows of the table are repeated for each line that they lie on."""
+    """A table of rows without repetitions: a row occurs once for each line that it lies on."""
     names = [column.name for column in columns if column.name in rows.columns]
     own = rows.select(names).unique(maintain_order=True).to_dicts() if len(rows) else []
     return [Table(title, note, columns, own, held=())] if own else []

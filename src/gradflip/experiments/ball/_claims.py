@@ -1,14 +1,14 @@
-"""What Lemmas 4.1 to 4.4 and Figure 1 of Wang et al. (2022) say, as numbers (docs/mathematics/lazy-training.md)."""
+"""Claims of Lemmas 4.1 to 4.4 and Figure 1 of Wang et al. (2022) (docs/mathematics/lazy-training.md)."""
 
 from __future__ import annotations
 
 from gradflip.claims import Above, AtMost, Below, Claim, Equals, Expectation, Exponent, Ratio, Reported, ShareAbove
 
 IN_BALL, IN_CONE, OUTSIDE = "in the ball", "in the cone only", "outside"
-"""Where an iterate of training is: lines of the rows of Figure 1."""
+"""Lines of Figure 1: where an iterate of training is."""
 FIXED = "x fixed"
 INDEPENDENT, GRADIENT, CHOSEN = "δ independent of W0", "δ along the gradient", "δ chosen from W0"
-"""At which inputs neurons are counted: lines of the rows of Lemma 4.3."""
+"""Lines of Lemma 4.3: the inputs at which neurons are counted."""
 
 _RISE = r"\sup_W |f(x; W)| - |f(x; W_0)|"
 _MINIMUM = r"\min_W |\nabla f(x; W)|"
@@ -18,7 +18,7 @@ _EXCEEDED = r"P(|S| > \text{bound}) - \gamma"
 
 
 def _exponent(column: str, over: str, expectation: Expectation, quantity: str, why: str) -> Claim:
-    """An exponent over the networks that differ in one column."""
+    """A claim on an exponent, over networks that differ in one column."""
     return Claim(Exponent(column, over), expectation, quantity, why, only=("over", (over,)))
 
 
@@ -77,7 +77,7 @@ CONE = (
     Claim(Exponent("perturbation", "scale"), Equals(0.0), r"s^* |g|", "homogeneity: the perturbation is that of W"),
     Claim(Exponent("relative", "scale"), Equals(0.0), r"\rho", "homogeneity: so is the relative one"),
 )
-"""What is the same all along a ray of the cone."""
+"""The invariants along a ray of the cone."""
 
 BRACKET = tuple(
     Claim(
@@ -87,4 +87,4 @@ BRACKET = tuple(
     )
     for level in (0.5, 0.75)
 )  # fmt: skip
-"""How much is left open between what is proved and what was found; 1.5 is this project's own goal."""
+"""The gap between what is proved and what was attained; 1.5 is this project's own goal."""

@@ -1,4 +1,4 @@
-"""Figure 1: the ball and its cone in a plane, the iterates of a training, the invariants along a ray."""
+"""Figure 1: the ball and its cone in a plane, the iterates of training, the invariants along a ray."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from gradflip.experiments.ball._claims import IN_BALL, IN_CONE, OUTSIDE
 
 _WHERE = {IN_BALL: COLORS[0], IN_CONE: COLORS[2], OUTSIDE: COLORS[1]}
 _QUANTITIES = {"gradient_norm": "|g|", "step": "s*", "perturbation": "s*|g|"}
-_MULTIPLES = (0.25, 0.5, 0.75, 1.25, 1.5)  # of the last iterate in the ball: in the cone, far from the ball
-_END = 1.6  # of W0: how far the cone is drawn
+_MULTIPLES = (0.25, 0.5, 0.75, 1.25, 1.5)  # of the last iterate in the ball; they lie in the cone, far from the ball
+_END = 1.6  # the multiple of W0 up to which the cone is drawn
 _LEGEND = alt.Legend(orient="bottom", columns=3, symbolType="circle", symbolOpacity=1)
 
 
 def cone_figure(experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings) -> Figure:
-    """The plane from the origin on, the ball enlarged, and the invariants along the ray of the last iterate.
+    """Draw the plane from the origin, the ball enlarged, and the invariants along the ray of the last iterate.
 
     Args:
         experiment: The experiment.
@@ -99,7 +99,7 @@ def _multiples(iterates: pl.DataFrame) -> pl.DataFrame:
 
 
 def _near(ball: pl.DataFrame, iterates: pl.DataFrame) -> tuple[list[float], list[float]]:
-    """Ranges that hold the ball and the iterates, with some of the cone beside it."""
+    """Ranges that contain the ball and the iterates, with some of the cone around them."""
     wide = 1.6 * max(abs(s - 1) for s in ball["along"].to_list())
     low, high = extent([*ball["across"], *iterates["across"]])
     margin = 0.08 * (high - low)
@@ -151,7 +151,7 @@ def _invariants(rows: pl.DataFrame) -> Chart:
     drawn = means.rename(_QUANTITIES).unpivot(on=names, index="scale", variable_name="curve", value_name="mean")
     drawn = drawn.drop_nulls("mean")
     x = power_x("scale", "scale c", [10.0**-3 / 1.5, 10.0**3 * 1.5])
-    floor, top = drawn["mean"].min() or 1e-3, drawn["mean"].max() or 1e3  # of zeros, or of no numbers, too
+    floor, top = drawn["mean"].min() or 1e-3, drawn["mean"].max() or 1e3  # also where all are zero or null
     domain = [float(floor) / 2, float(top) * 2]  # type: ignore[arg-type]
     y = log_y("mean", "mean over test images", domain, ticks(domain)[::2])
     color = colored(names, "", colors=COLORS[3:6], legend=_LEGEND)

@@ -1,4 +1,4 @@
-"""The measure of wang2022-fig1: iterates of training inside and outside the ball, and what scaling does to them."""
+"""The measure of wang2022-fig1: iterates of training inside and outside the ball, and their multiples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gradflip.sweep import Measured
 
 
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
-    """One training that leaves its ball and goes on: a row per iterate and scale, the picture as observations.
+    """Train beyond the ball and scale the iterates: a row per iterate and scale, the picture as observations.
 
     Columns of a row: `dim width C0`; `line`, where the iterate W is; `steps` of SGD behind it, `scale` c; of c W the
     `scaled_deviation`, sqrt(m) max_j |c w_j - w_(j,0)|, and `in_ball`; `cone_deviation`, the least of that over all
@@ -32,8 +32,8 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
 
     Args:
         parameters: `data classes size width C0 scales`, and `stops`, the numbers of steps of the iterates.
-        seed: Of the weights and batches.
-        progress: Called with the share done.
+        seed: The seed of weights and batches.
+        progress: Called with the fraction done.
 
     Returns:
         Rows and observations.
@@ -73,7 +73,7 @@ def _trained(
 def _scaled(
     parameters: dict[str, Any], ball: LazyBall, split: Split, steps: int, network: TwoLayer
 ) -> list[dict[str, Any]]:
-    """An iterate and its multiples: where they are, and what flips them."""
+    """Rows of an iterate and its multiples: where they are, and what flips them."""
     x, y, root = split.x_test.to(torch.float64), split.y_test.to(torch.float64), math.sqrt(network.width)
     cone = ball.cone_distance(network)
     own = flip(network, x)
@@ -103,7 +103,7 @@ def _scaled(
 
 
 def _means(flips: Flip, counted: Tensor) -> dict[str, float | None]:
-    """Means over the images, null if there is none."""
+    """Means over the counted images, null if there is none."""
     names = ("gradient_norm", "step", "perturbation", "relative")
     values = {name: getattr(flips, name)[counted] for name in names}
     return {name: float(value.mean()) if len(value) and bool(value.isfinite().all()) else None
@@ -111,7 +111,7 @@ def _means(flips: Flip, counted: Tensor) -> dict[str, float | None]:
 
 
 def _differences(own: Flip, flips: Flip, counted: Tensor, scale: float) -> dict[str, float | None]:
-    """The largest relative differences of what homogeneity says is the same."""
+    """The largest relative differences between quantities that homogeneity makes equal."""
     same = {"step": scale, "perturbation": 1.0, "relative": 1.0}
     off = {}
     for name, factor in same.items():

@@ -1,4 +1,4 @@
-"""The steps of the proof against d and m: measurements, extremes over the ball, the bounds of the lemmas."""
+"""The steps of the proof over d and m: measurements, extremes over the ball, the bounds of the lemmas."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class _Panel:
     """One panel: curves of means, bands over seeds, the theory dashed.
 
     Attributes:
-        name: Of the selection by its legend.
+        name: The name of the selection by its legend.
         over: The column of the horizontal axis.
-        quantity: Of the vertical axis.
-        title: Of the panel.
-        about: A line below it.
+        quantity: The title of the vertical axis.
+        title: The title of the panel.
+        about: The line below the title.
         numbers: `curve`, the axis, `mean low high seeds`.
         theory: `law`, the axis, `mean`: a dashed line each.
     """
@@ -55,7 +55,7 @@ class _Panel:
 
 
 def lemmas_figure(experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings) -> Figure:
-    """A panel per lemma; of Lemma 4.3 one at inputs fixed beforehand and one at perturbed ones.
+    """Draw a panel per lemma; for Lemma 4.3 two, at inputs fixed beforehand and at perturbed ones.
 
     Args:
         experiment: The experiment.
@@ -210,7 +210,7 @@ def _drawn(panel: _Panel) -> Chart:
     base = alt.Chart(drawn).encode(x=x, color=color, opacity=faded(chosen))
     band = base.mark_area(clip=True).encode(y=y("bottom"), y2="high:Q", opacity=faded(chosen, 0.18, 0.02))
     laws = alt.Chart(panel.theory.rename({"law": "curve"})).mark_line(**DASHED)
-    if set(panel.theory["law"].to_list()) <= set(curves):  # a law for each curve
+    if set(panel.theory["law"].to_list()) <= set(curves):  # one law per curve
         laws = laws.encode(color=color)
     points = base.mark_point(filled=True, size=40, clip=True).encode(y=y("mean"), tooltip=_tooltip(over))
     return alt.layer(
@@ -222,7 +222,7 @@ def _drawn(panel: _Panel) -> Chart:
 
 
 def _x(panel: _Panel) -> alt.X:
-    """The axis of d or m: a tick at each place or at every second one, powers of ten where there are many widths."""
+    """The axis of d or m: a tick at each place or at every second one, at powers of ten where there are many widths."""
     places = sorted({*panel.numbers[panel.over].to_list(), *panel.theory[panel.over].to_list()})
     values = places if len(places) < 7 else places[::2]
     many = panel.over == "width" and len(places) > 4
@@ -273,7 +273,7 @@ def _fewest(rows: pl.DataFrame) -> str:
 
 
 def _tightness(rows: pl.DataFrame) -> str:
-    """By what share of the drop the bracket of the least gradient is open, at most."""
+    """The largest width of the bracket of the least gradient, as a share of the drop."""
     own = rows.drop_nulls("drop")
     if not len(own):
         return "all"

@@ -1,4 +1,4 @@
-"""The measure of ball-lemmas: the steps of the proof of Theorem 3.1, of every network in the ball."""
+"""The measure of ball-lemmas: the steps of the proof of Theorem 3.1, for every network in the ball."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from gradflip.networks import TwoLayer
 from gradflip.sweep import Measured
 
 Row = dict[str, Any]
-_NUMBERS = 2**24  # normal numbers held at once
+_NUMBERS = 2**24  # normal numbers in memory at once
 
 
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
-    """One initialisation, or many drawn anew: a row per quantity and line of the figure that it lies on.
+    """Measure one initialisation, or many new ones: a row per quantity and line of the figure on which it lies.
 
-    Columns of a row: `part`, what was measured; `line`, what is held along it, and `over`, the column that
+    Columns of a row: `part`, what was measured; `line`, what is fixed along it, and `over`, the column that
     varies. By part:
 
     `"start"` (W_0, over `dim` or `width`): `value0`, the root mean square of f(x; W_0) over inputs x uniform on the
@@ -50,8 +50,8 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
 
     Args:
         parameters: By `part`: `"networks"` measures the first three, `"fixed"` and `"moved"` the others.
-        seed: Of the weights, the batches and the draws.
-        progress: Called with the share done.
+        seed: The seed of weights, batches and draws.
+        progress: Called with the fraction done.
 
     Returns:
         Rows, no observations.
@@ -63,7 +63,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
 
 
 def _networks(parameters: Row, seed: int, progress: Callable[[float], None]) -> list[Row]:
-    """Lemmas 4.1, 4.2 and 4.4 at W_0, at the worst of the ball and at trained networks."""
+    """Lemmas 4.1, 4.2 and 4.4 at W_0, at the worst network of the ball and at trained networks."""
     split = load_data(parameters["data"], tuple(parameters["classes"]), parameters["size"], normalize=True)
     dim, width, points = split.dim, parameters["width"], parameters["points"]
     network0 = TwoLayer.random(dim, width, seed=seed, dtype=torch.float32)
@@ -115,7 +115,7 @@ _TRAINED = (
 
 
 def _of_trained(fit: Fit, split: Split, images: Tensor) -> Row:
-    """The gradient of a trained network at some images, its error and how training ended."""
+    """The gradient of a trained network at some images, its error, and how training ended."""
     trained = fit.network.to(dtype=torch.float64)
     margins = split.y_test.to(torch.float64) * trained(split.x_test.to(torch.float64))
     return {

@@ -1,4 +1,4 @@
-"""Beyond Wang et al. (2022): what no network of the ball can do, proved, beside the best network found."""
+"""Beyond Wang et al. (2022): a proved bound on every network of the ball, and the best network found."""
 
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._group import Group
@@ -12,7 +12,7 @@ def _parts(
     sizes: tuple[int, ...], width: int, C0s: tuple[float, ...], step: float, images: int, points: int, epochs: int,
     seeds: int,
 ) -> tuple[Group, ...]:  # fmt: skip
-    """Budgets around those at which single points are certified, sqrt(2) (C0 / 2 + 0.7) / sqrt d."""
+    """Make groups with budgets around those that certify single points, sqrt(2) (C0 / 2 + 0.7) / sqrt d."""
     parts = []
     for size in sizes:
         for C0 in C0s:

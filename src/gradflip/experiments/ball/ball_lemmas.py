@@ -1,4 +1,4 @@
-"""Lemmas 4.1 to 4.4 of Wang et al. (2022), of every network in the ball."""
+"""Lemmas 4.1 to 4.4 of Wang et al. (2022), for every network in the ball."""
 
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._group import Group
@@ -6,14 +6,14 @@ from gradflip.experiments.ball._cells import BALL
 from gradflip.experiments.ball._claims import LEMMAS
 from gradflip.sweep import Measure
 
-CONSTANT = 2.0  # perturbations of length 2 / sqrt d: about what flips a network
+CONSTANT = 2.0  # perturbations of length 2 / sqrt d, about as long as those that flip a network
 GAMMAS = (0.01, 0.1, 0.5, 0.9)
 
 
 def _networks(
     sizes: tuple[int, ...], widths: tuple[int, ...], C0s: tuple[float, ...], points: int, seeds: int
 ) -> tuple[Group, ...]:
-    """Networks along both axes, which meet at the middle size and the second width; there C0 is an axis too."""
+    """Make groups along both axes, which meet at the middle size and the second width; there C0 varies too."""
     size0, width0 = sizes[len(sizes) // 2], widths[1]
     lines: dict[tuple[int, int], list[str]] = {}
     for size in sizes:

@@ -1,4 +1,4 @@
-"""Figure 1 of Wang et al. (2022): the ball, its cone, and what is the same along a ray of it."""
+"""Figure 1 of Wang et al. (2022): the ball, its cone, and the invariants along a ray."""
 
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._group import Group
@@ -8,7 +8,7 @@ from gradflip.sweep import Measure
 
 
 def _parts(width: int, stops: tuple[int, ...], seeds: int, each: int) -> tuple[Group, ...]:
-    """One training, its iterates scaled by 10^-3 to 10^3, `each` scales a decade."""
+    """Make one group: training, and iterates scaled by 10^-3 to 10^3, with `each` scales per decade."""
     scales = tuple(10.0 ** (k / each) for k in range(-3 * each, 3 * each + 1))
     return (
         Group(

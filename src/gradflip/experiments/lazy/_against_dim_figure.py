@@ -28,7 +28,7 @@ from gradflip.drawing import (
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._settings import Settings
 
-_ROOM = 1.15  # the axis reaches beyond the dimensions by this factor
+_ROOM = 1.15  # factor by which the axis extends beyond the dimensions
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Panel:
     """One quantity of a figure.
 
     Attributes:
-        column: Of the table.
-        title: Of the vertical axis, with its unit.
-        exponent: Of its growth in d by the theory.
-        law: The same in words.
+        column: The column of the table.
+        title: The title of the vertical axis, with the unit.
+        exponent: The exponent of its growth in d according to the theory.
+        law: That growth in words.
         at_norm: The law for inputs of any norm, in words; empty if the norm does not matter.
-        factor: The factor at that norm, from |x| and b (1 with biases, 0 without): the theorem takes (x, b) at norm 1.
+        factor: The factor at that norm, from |x| and b (1 with biases, 0 without); in the theorem (x, b) has norm 1.
     """
 
     column: str
@@ -69,7 +69,7 @@ PANELS = (
 def against_dim_figure(
     experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
-    """The three panels of the paper: step, gradient norm, relative perturbation.
+    """Draw the three panels of the paper: step, gradient norm, relative perturbation.
 
     Args:
         experiment: The experiment.
@@ -102,7 +102,7 @@ def against_dim_figure(
 
 @dataclass(frozen=True)
 class _Law:
-    """The theory of one panel with its constants fitted: curves to draw, and words."""
+    """The theory of one panel with fitted constants: curves to draw, and words."""
 
     plain: pl.DataFrame
     at_norms: pl.DataFrame
@@ -170,7 +170,7 @@ def _panel(numbers: pl.DataFrame, curve: str, panel: Panel, law: _Law) -> Chart:
 
 
 def _with_bands(numbers: pl.DataFrame, curve: str, law: _Law) -> tuple[pl.DataFrame, list[float]]:
-    """The points with the ends of their bands, which stay positive, and the range that holds them and the law."""
+    """The points with the ends of their bands, which stay positive, and the range that contains them and the law."""
     means, spreads = numbers["mean"].to_list(), numbers["std"].to_list()
     floor = min(means) / 1.4
     edges = [max(mean - std, floor) for mean, std in zip(means, spreads, strict=True)]
@@ -183,7 +183,7 @@ def _with_bands(numbers: pl.DataFrame, curve: str, law: _Law) -> tuple[pl.DataFr
 
 
 def _dimensions(values: list[int]) -> alt.X:
-    """The axis of input dimensions, a tick at each or at every second one."""
+    """The axis of input dimensions, with a tick at each or at every second one."""
     dims = sorted(set(values))
     scale = log_scale(around(dims, _ROOM))
     axis = alt.Axis(values=dims if len(dims) < 7 else dims[::2], format="d", grid=False)
@@ -201,7 +201,7 @@ def _tooltip(name: str) -> list[alt.Tooltip]:
 
 
 def _caption(experiment: Experiment, rows: pl.DataFrame, settings: Settings, laws: list[_Law]) -> str:
-    """What varies, how many seeds and images, which interval, what the theory curves are."""
+    """The caption: what varies, how many seeds and images, which interval, what the theory curves are."""
     widths, C0s = experiment.values("width", settings), experiment.values("C0", settings)
     (normalize,), (bias,) = experiment.values("normalize", settings), experiment.values("bias", settings)
     seeds = rows["seed"].n_unique()

@@ -1,10 +1,11 @@
-"""The family of lazy training: a cell is a trajectory, described by everything that its numbers depend on."""
+"""The family of lazy training: a cell is a trajectory, described by everything that determines its numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradflip.data import DATA_SETS
 from gradflip.experiments._family import Family, group_by
 from gradflip.experiments._group import Group
 from gradflip.experiments._settings import Settings
@@ -21,9 +22,6 @@ LAZY_FLIP = Measure(
     renamed=(("deviation", "scaled_deviation"),),
 )
 """Train in the ball, then flip every test image exactly."""
-
-# training images of the classes 0 and 1; only for the estimate of the time left and for `min_steps`
-_IMAGES = {"mnist": 12_665, "fashion-mnist": 12_000, "digits": 290, "sphere": 2_000}
 
 
 def trainings(
@@ -44,8 +42,8 @@ def trainings(
         widths: Numbers of hidden units m.
         C0s: Constants of the balls.
         seeds: Number of initialisations.
-        max_epochs: Passes over the data at most. A small data set passes as often as gives `min_steps`.
-        min_steps: SGD steps that training may take at least, however few make an epoch.
+        max_epochs: Largest number of epochs; on a small data set as many as make `min_steps` steps.
+        min_steps: Number of SGD steps that training may take in any case.
         normalize: Whether inputs have norm 1.
         bias: Whether hidden biases are trained.
 
@@ -70,14 +68,14 @@ def lazy_cell(measure: Measure, group: Group, settings: Settings, seed: int) -> 
     """Make the cell that trains one network and flips the test images at every C0 that it crosses.
 
     The published protocol differs in six points: an output bias, biases also in Figures 2, 3 and 7, images sampled
-    without antialiasing, one order of the examples for all epochs, a check once an epoch, and the first network outside
-    kept (docs/mathematics/published-protocol.md, "Standard training").
+    without antialiasing, one order of the examples for all epochs, a check once per epoch, and the first network
+    outside the ball is analysed (docs/mathematics/published-protocol.md, "Standard training").
 
     Args:
         measure: What computes it.
         group: As `trainings` makes it.
         settings: The user's choice.
-        seed: Of the weights and batches.
+        seed: The seed of weights and batches.
 
     Returns:
         A cell.
@@ -85,8 +83,8 @@ def lazy_cell(measure: Measure, group: Group, settings: Settings, seed: int) -> 
     given = group.parameters
     size, width, bias = given["size"], given["width"], given["bias"]
     published = settings.protocol == "published"
-    steps_an_epoch = -(-_IMAGES[settings.data] // 64)
-    epochs = max(given["max_epochs"], -(-given["min_steps"] // steps_an_epoch))
+    steps_per_epoch = -(-settings.data_set.train_count // 64)
+    epochs = max(given["max_epochs"], -(-given["min_steps"] // steps_per_epoch))
     parameters: dict[str, Any] = {
         "data": settings.data,
         "classes": list(settings.classes),
@@ -100,22 +98,22 @@ def lazy_cell(measure: Measure, group: Group, settings: Settings, seed: int) -> 
         "lr": 0.1,
         "batch_size": 64,
         "max_epochs": epochs,
-        "record_every": max(1, 50 // steps_an_epoch),
+        "record_every": max(1, 50 // steps_per_epoch),
         "check": "epoch" if published else "step",
         "keep": "outside" if published else "inside",
         "shuffle": "once" if published else "every-epoch",
         "protocol": settings.protocol,
         "device": settings.device,
     }
-    # a step costs two products of (64, d) and (d, m), and about as much again as 150 more inputs; C0 <= 10 leaves early
+    # a step costs two products of (64, d) and (d, m) plus about as much as 150 more inputs; C0 <= 10 leaves early
     share = min(1.0, 0.05 * max(given["C0"]) / 10 + 0.95 * (max(given["C0"]) > 20))
-    cost = (size**2 + 150) * width * epochs * steps_an_epoch * share * 1e-9
+    cost = (settings.data_set.dim(size) + 150) * width * epochs * steps_per_epoch * share * 1e-9
     label = f"{group.label}, seed {seed}"
     return Cell(measure, parameters, seed, cost=cost, label=label)
 
 
 def merged(cells: list[Cell]) -> list[Cell]:
-    """Cells that share a trajectory as one that serves the C0s of all: nothing is computed twice.
+    """Merge cells that share a trajectory into one with the C0s of all, so that nothing is computed twice.
 
     Args:
         cells: Of several experiments.
@@ -168,7 +166,7 @@ LAZY = Family(
     nothing="no network of {name} has a flip to draw; see the table for what happened.",
     settings=tuple(Settings.model_fields),
     columns={
-        "d": lambda cell: cell.parameters["size"] ** 2,
+        "d": lambda cell: DATA_SETS[cell.parameters["data"]].dim(cell.parameters["size"]),
         "m": lambda cell: cell.parameters["width"],
         "C0": _C0s,
         "seed": lambda cell: cell.seed,

@@ -1,4 +1,4 @@
-"""What a page says of lazily trained networks."""
+"""The report's chapter on lazily trained networks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _summary(rows: pl.DataFrame) -> dict[str, Any]:
 
 
 def _theory(tables: list[pl.DataFrame]) -> dict[str, Any]:
-    """Whether Theorem 3.1 covers any of the networks, its constants being 1."""
+    """Dimensions of the networks, those at which Theorem 3.1 covers any width at constants 1, and the first such."""
     dims = sorted({dim for rows in tables if len(rows) for dim in rows["dim"].to_list()})
     covered = [dim for dim in dims if not width_window(dim).empty]
     return {"dims": dims, "covered": covered, "from": smallest_covered_dim()}

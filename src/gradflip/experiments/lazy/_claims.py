@@ -1,4 +1,4 @@
-"""What Wang et al. (2022) say of lazily trained networks, as numbers (docs/mathematics/lazy-training.md)."""
+"""Claims of Wang et al. (2022) about lazily trained networks (docs/mathematics/lazy-training.md)."""
 
 from __future__ import annotations
 

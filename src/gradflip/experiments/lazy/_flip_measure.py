@@ -18,24 +18,24 @@ from gradflip.sweep import Measured
 
 
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
-    """One trajectory: a row per C0, and per C0 and test image an observation.
+    """Train once and flip every test image: a row per C0, and an observation per C0 and test image.
 
     Columns of a row. What was trained: `data classes size dim normalize antialias width bias output_bias protocol
     C0`. How it went: `stopped_because epochs steps`, `scaled_deviation` and `left_at` (sqrt(m) max_j |w_j - w_(j,0)|
     of the network kept and of the first one seen outside, null if none was), `train_error test_error
-    linearization_error signs_changed`. What was found on the `images` test images: `correct` of them, and of these
+    linearization_error signs_changed`. Counts of the `images` test images: `correct` ones, and of these
     `flipped never flat boundary`. Means over the correct images that flip: `input_norm gradient_norm step perturbation
-    relative`, and the quantities that the theory holds flat: `relative_sqrt_d` (rho sqrt d), `gradient_flat`
+    relative`, and the quantities that are flat in theory: `relative_sqrt_d` (rho sqrt d), `gradient_flat`
     (|g| / sqrt d), `step_flat` (s* d / sqrt(|x|^2 + b)), `relative_flat` (rho sqrt d / sqrt(1 + b / |x|^2)), b = 1
     with biases, else 0.
-    Coefficients of variation over the same images: `gradient_norm_cv step_cv relative_cv`. As the published scripts
-    average, misclassified images entering as 0: `published_perturbation`, and `published_gradient_norm` over all
-    images.
+    Coefficients of variation over the same images: `gradient_norm_cv step_cv relative_cv`. Averaged as in the
+    published scripts, with 0 for misclassified images: `published_perturbation`, and `published_gradient_norm` over
+    all images.
 
     Args:
         parameters: As `lazy_cell` makes them.
-        seed: Of the weights and batches.
-        progress: Called with the share done.
+        seed: The seed of weights and batches.
+        progress: Called with the fraction done.
 
     Returns:
         Rows and observations.
@@ -89,7 +89,7 @@ def _row(parameters: dict[str, Any], split: Split, ball: LazyBall, fit: Fit, fli
     right = split.y_test * flips.value > 0
     counted = right & (flips.status == FlipStatus.FLIPPED)
     statuses = {status.name.lower(): int((right & (flips.status == status)).sum()) for status in FlipStatus}
-    statuses.pop("not_found")  # an exact search always knows
+    statuses.pop("not_found")  # an exact search always decides
     d, b = split.dim, float(parameters["bias"])
     norm2 = flips.input_norm**2
     scales: dict[str, Tensor] = {
@@ -162,5 +162,5 @@ def _error(network: TwoLayer, x: Tensor, y: Tensor) -> float:
 
 
 def _finite(number: Tensor) -> float | None:
-    """A float, or null for the mean of nothing."""
+    """A float, or null for the mean of no values."""
     return float(number) if bool(torch.isfinite(number)) else None

@@ -19,7 +19,7 @@ _BINS = 36
 def histograms_figure(
     experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
-    """Histograms over the correctly classified test images, one colour per seed, each with its normal fit.
+    """Draw histograms over the correctly classified test images, one colour per seed, each with its normal fit.
 
     Args:
         experiment: The experiment.
@@ -48,7 +48,7 @@ def histograms_figure(
     count = spanned(images.group_by("seed").len()["len"].to_list())
     size, width, C0 = (experiment.values(name, settings)[0] for name in ("size", "width", "C0"))
     caption = (
-        f"d = {size**2}, m = {width}, C0 = {C0}; {settings.data} {settings.classes[0]} "
+        f"d = {settings.data_set.dim(size)}, m = {width}, C0 = {C0}; {settings.data} {settings.classes[0]} "
         f"against {settings.classes[1]}, protocol “{settings.protocol}”. Each histogram: the {count} correctly "
         f"classified test images of one seed ({seeds} in all); lines: normal densities of the same mean and variance. "
         "The coefficient of variation is the mean over seeds."

@@ -1,4 +1,4 @@
-"""Which test images are kept, and where on their rays."""
+"""The test images that a run keeps for its report."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from gradflip.networks import TwoLayer
 from gradflip.rays import Flip
 
 BEYOND = 1.01
-"""The flipped image shown is at this multiple of the flip step: at s* itself f is 0."""
+"""The flipped image is shown at this multiple of the flip step, since f is 0 at s* itself."""
 
 
 def pictures(network: TwoLayer, x: Tensor, flips: Flip, counted: Tensor) -> list[str | None]:
-    """Pictures of the images with the smallest, the median and the largest relative perturbation.
+    """Keep the images with the smallest, the median and the largest relative perturbation.
 
     Args:
         network: The network.
         x: Test images.
         flips: Their flips.
-        counted: Which of them may be shown: correctly classified, with a flip.
+        counted: Which of them may be kept: correctly classified, with a flip.
 
     Returns:
-        A text for each image, `None` for all but the three.
+        A `Picture` as text for each of the three, `None` for all others.
     """
     texts: list[str | None] = [None] * len(x)
     candidates = counted.nonzero()[:, 0]

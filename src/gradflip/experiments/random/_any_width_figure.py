@@ -31,16 +31,16 @@ from gradflip.experiments._settings import Settings
 from gradflip.theory import limits
 
 LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
-_TOP = 10.0  # quantiles above, infinite ones too, are drawn here
+_TOP = 10.0  # larger quantiles, including infinite ones, are drawn at this value
 _BOTTOM = 0.02
-_OWN_LAW = 0.8687  # mean of the limit of √n times Kolmogorov's distance between a sample and its own law
+_OWN_LAW = 0.8687  # limit mean of √n times the Kolmogorov distance between a sample of size n and its own law
 _NAMES = {"width": "width m", "dim": "input dimension d"}
 
 
 def any_width_figure(
     experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
-    """A panel of bands per line, and one of distances per axis.
+    """Draw a panel of bands per line, and one of distances per axis.
 
     Args:
         experiment: The experiment.
@@ -61,7 +61,7 @@ def any_width_figure(
 
 
 def _numbers(rows: pl.DataFrame, observations: pl.DataFrame) -> pl.DataFrame:
-    """A row per ensemble, draws of all seeds together; quantiles are null where infinite."""
+    """A row per ensemble, with the draws of all seeds pooled; infinite quantiles are null."""
     by = ["line", "along", "position", "dim", "width"]
     totals = rows.group_by(*by, maintain_order=True).agg(
         pl.sum("draws"), pl.sum("flipped"), pl.mean("distance"), pl.min("draws").alias("smallest")
@@ -126,7 +126,7 @@ def _bands(numbers: pl.DataFrame, line: str, activation: str) -> Chart:
 
 
 def _unflipped(numbers: pl.DataFrame) -> str:
-    """How many never flip at the ends of the axis."""
+    """The shares that never flip, at both ends of the axis."""
     letter = "m" if numbers["along"][0] == "width" else "d"
     ends = [numbers.row(i, named=True) for i in (0, -1)]
     shares = [f"{100 * end['unflipped']:.3g} % at {letter} = {_compact(end['position'])}" for end in ends]
@@ -140,7 +140,7 @@ def _compact(size: int) -> str:
 
 
 def _distances(numbers: pl.DataFrame, along: str) -> Chart:
-    """Kolmogorov's distance to the limit for each line over one axis."""
+    """The Kolmogorov distance to the limit for each line over one axis."""
     lines = list(dict.fromkeys(numbers["line"].to_list()))
     drawn = numbers.with_columns(pl.col("line").alias("curve"), pl.max_horizontal("low", pl.lit(1e-9)).alias("low"))
     domain = [extent(numbers["distance"])[0] / 2, 1.0]

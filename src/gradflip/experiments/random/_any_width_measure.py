@@ -17,18 +17,18 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
-    """One ensemble of two-layer networks of the exact law, never built: a row per line, an observation per network.
+    """Flip an ensemble of two-layer networks of the exact law, never built: a row per line, an observation per network.
 
-    Columns of a row: `activation`; `line`, along which axis sizes grow and where the other stands, `along`
+    Columns of a row: `activation`; `line`, the axis along which sizes grow and the other size, in words; `along`
     (`"width"` or `"dim"`) and `position` on it; `dim width draws`; how many networks `flipped`, `never` flip, have a
     `flat` ray or f(x) = 0 (`zero`), and `unflipped`, the share of the last three; `q05 q25 q50 q75 q95` of rho sqrt d,
-    null where the quantile is infinite; `distance`, Kolmogorov's to the limit, the law of (nu / tau) |Z|. Observations:
-    `dim width relative_sqrt_d`, null where nothing flips.
+    null where the quantile is infinite; `distance`, the Kolmogorov distance to the limit law, (nu / tau) |Z|.
+    Observations: `dim width relative_sqrt_d`, null where nothing flips.
 
     Args:
         parameters: `activation dim width draws`, and `lines`, the name and axis of each.
-        seed: Of the draws.
-        progress: Called with the share done.
+        seed: The seed of the draws.
+        progress: Called with the fraction done.
 
     Returns:
         Rows and observations.

@@ -10,14 +10,14 @@ from gradflip.experiments._group import Group
 
 
 def _described(groups: Sequence[Group], _: Mapping[str, str]) -> dict[str, str]:
-    """How many ensembles, and the values that each parameter takes."""
+    """The number of ensembles, and the values that each parameter takes."""
     names = dict.fromkeys(name for group in groups for name in group.parameters)
     values = {name: [_tuple(group.parameters.get(name)) for group in groups] for name in names}
     return {"ensembles": str(len(groups))} | {name: _listed(own) for name, own in values.items()}
 
 
 def _listed(values: list[Any]) -> str:
-    """The values of a parameter, each once; where there are many, where they begin and end."""
+    """The values of a parameter, each once; where there are many, their range."""
     present = list(dict.fromkeys(value for value in values if value is not None))
     if len(present) == 1 and isinstance(present[0], tuple):
         present = list(present[0])

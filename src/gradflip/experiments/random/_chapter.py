@@ -1,4 +1,4 @@
-"""What a page says of networks at random initialisation."""
+"""The report's chapter on networks at random initialisation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from gradflip.drawing import Column, Table, number_or_infinity, share, size
+from gradflip.drawing import Column, Table, number_or_infinity, plain_columns, share, size
 from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._family import Chapter
 from gradflip.experiments._settings import Settings
@@ -15,11 +15,11 @@ from gradflip.experiments.random._shapes import GROWING
 
 
 def _summary(rows: pl.DataFrame) -> dict[str, Any]:
-    """How many networks of which sizes, and how often one step flips the largest."""
+    """The number and sizes of the networks, and how often one step flips the largest."""
     if not len(rows):
         return {"ensembles": 0}
     counts = [name for name in ("draws", "explicit_draws", "ray_draws") if name in rows.columns]
-    # several rows of one cell ask the same networks
+    # several rows of a cell are about the same networks
     cells = rows.group_by("cell").agg(pl.max(name).fill_null(0) for name in counts)
     return {
         "ensembles": len(cells),
@@ -45,7 +45,7 @@ def _one_step(rows: pl.DataFrame) -> dict[str, Any] | None:
 
 
 def _median(rows: pl.DataFrame) -> dict[str, Any] | None:
-    """The median of rho sqrt d of the widest networks of which rays were followed."""
+    """The median of rho sqrt d of the widest networks whose rays were followed."""
     own = rows.filter(pl.col("measure") == "random-any-width")
     if not len(own):
         return None
@@ -54,7 +54,7 @@ def _median(rows: pl.DataFrame) -> dict[str, Any] | None:
 
 
 def _deep(rows: pl.DataFrame) -> dict[str, Any] | None:
-    """How often one step flips the deepest networks of the largest inputs, those whose widths grow and those narrow."""
+    """How often one step flips the deepest networks at the largest d: those with growing widths, and narrow ones."""
     own = rows.filter(pl.col("measure") == "random-depth")
     if not len(own):
         return None
@@ -153,7 +153,8 @@ def _tables(experiments: Sequence[Experiment], settings: Settings, table: pl.Dat
         if rows:
             name = experiment.measure.name.removeprefix("random-")
             title = f"Every ensemble of {experiment.name}"
-            tables.append(Table(title, _NOTES[name], _COLUMNS[name], rows, held=("activation",)))
+            columns = _COLUMNS.get(name) or plain_columns(rows)
+            tables.append(Table(title, _NOTES.get(name, ""), columns, rows, held=("activation",)))
     return tables
 
 

@@ -1,4 +1,4 @@
-"""Deep random networks by shape: how often one step flips, how far, what several steps add, who proved it."""
+"""Deep random networks by shape: how often and how far one step flips, what several steps add, which theorems apply."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._settings import Settings
 from gradflip.experiments.random._shapes import PAPERS, SHAPES, covered
 
-_TOP = 30.0  # ratios above, infinite ones too, are drawn here
+_TOP = 30.0  # larger ratios, including infinite ones, are drawn at this value
 _BOTTOM = 0.1
 
 
 def depth_figure(experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings) -> Figure:
-    """Three panels per activation and scale of the weights, and one of what the theorems cover.
+    """Draw three panels per activation and weight variance, and one of what the theorems cover.
 
     Args:
         experiment: The experiment.
@@ -58,9 +58,9 @@ def depth_figure(experiment: Experiment, rows: pl.DataFrame, observations: pl.Da
 
 
 def _numbers(rows: pl.DataFrame) -> pl.DataFrame:
-    """A row per shape, size and depth: counts of all seeds together, quantiles averaged over seeds."""
+    """A row per shape, size and depth: counts pooled over seeds, quantiles averaged over seeds."""
     by = ["curve", "activation", "weight_variance", "shape", "dim", "depth", "widths"]
-    # a quantile is infinite if it is for one seed: with so many that never flip a mean means nothing
+    # a quantile is infinite if that of one seed is: so many never flip that a mean of the others is meaningless
     quantiles = [
         pl.when(pl.col(q).null_count() == 0).then(pl.col(q).mean() / pl.col("limit_q50").first()).alias(name)
         for q, name in (("q25", "lower"), ("q50", "median"), ("q75", "upper"))
@@ -102,7 +102,7 @@ def _tooltip() -> list[alt.Tooltip]:
 
 
 def _by_depth(drawn: pl.DataFrame, chosen: alt.Parameter) -> alt.Chart:
-    """A chart of the shapes beside each other at every depth, those not chosen faint."""
+    """A chart of the shapes side by side at every depth; those not selected are faint."""
     depths, shapes = sorted(set(drawn["depth"].to_list())), _shapes(drawn)
     chart: alt.Chart = alt.Chart(drawn).encode(
         x=alt.X("depth:O", title="depth L, hidden layers", sort=depths, axis=alt.Axis(labelAngle=0, grid=False)),
@@ -189,7 +189,7 @@ def _several(steps: pl.DataFrame, scale: str) -> Chart:
 
 
 def _theorems(rows: pl.DataFrame) -> Chart:
-    """Which theorem speaks of which shape."""
+    """Which theorem covers which shape."""
     kinds = rows.select("activation", "shape").unique(maintain_order=True).rows()
     order = [(a, shape) for a in dict.fromkeys(a for a, _ in kinds) for shape in SHAPES if (a, shape) in kinds]
     lines = [

@@ -28,20 +28,20 @@ WAYS = ("one step", "several steps")
 
 
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
-    """One ensemble of deep networks, never built: one row, and observations of the attacks.
+    """Flip an ensemble of deep networks that are never built: one row, and observations of the attacks.
 
     Columns of a row: `curve activation weight_variance shape depth dim widths`; `flips` of `draws` networks by the
     single step s = nu / tau^2, the share `flip_probability`, `limit` = 2 Phi(1) - 1 and `from_limit`, how much more
     often than that; of `ray_draws` others, followed along the ray to their flip, how many `flipped`, `never` flip, are
     `flat`, `zero` or `not_found`, and `unflipped`, the share of all but the first; `q25 q50 q75` of rho sqrt d, null if
-    infinite, and `limit_q25 limit_q50 limit_q75`; `distance`, Kolmogorov's to the limit. Observations: `curve
-    activation shape depth dim`, `way` (`"one step"` of size s, or `"several steps"` of nu / (4 tau^2) that add up to
-    s), `s` in units of nu / tau^2, `flips` of `draws`.
+    infinite, and `limit_q25 limit_q50 limit_q75`; `distance`, the Kolmogorov distance to the limit. Observations:
+    `curve activation shape depth dim`, `way` (`"one step"` of size s, or `"several steps"` of nu / (4 tau^2) that add
+    up to s), `s` in units of nu / tau^2, `flips` of `draws`.
 
     Args:
         parameters: `activation weight_variance shape widths draws ray_draws attack_steps`.
-        seed: Of the draws.
-        progress: Called with the share done.
+        seed: The seed of the draws.
+        progress: Called with the fraction done.
 
     Returns:
         A row and observations.
@@ -90,14 +90,14 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
 
 
 def curve(parameters: dict[str, Any]) -> str:
-    """What a reader calls the networks of an ensemble but for their depth."""
+    """The name of the networks of an ensemble, without their depth."""
     variance = parameters["weight_variance"]
     scaled = "" if variance == 1 else f" (variance {variance:g})"
     return f"{parameters['activation']}{scaled}, {parameters['shape']}"
 
 
 def _flips(parameters: dict[str, Any], unit: float, seed: int, progress: Callable[[float], None]) -> int:
-    """How many networks the single step flips."""
+    """Count the networks that the single step flips."""
     which, flips, done = f"{curve(parameters)}, {parameters['widths']}", 0, 0
     draw = generator(seed, f"inputs, {which}")
     for block, size in enumerate(blocks(parameters["draws"], _numbers(parameters, 6))):
@@ -113,7 +113,7 @@ def _flips(parameters: dict[str, Any], unit: float, seed: int, progress: Callabl
 def _attacks(
     parameters: dict[str, Any], unit: float, seed: int, progress: Callable[[float], None]
 ) -> tuple[Tensor, Tensor, Flip]:
-    """How many networks one step of each size flips, how many several steps do, and flips along the ray."""
+    """Count the networks that one step of each size flips and that several steps flip, and find flips along rays."""
     which, count, done = f"{curve(parameters)}, {parameters['widths']}", parameters["attack_steps"], 0
     draw = generator(seed, f"inputs of rays, {which}")
     sizes = torch.arange(1, count + 1, dtype=torch.float64) / 4 * unit
@@ -121,7 +121,7 @@ def _attacks(
     rays: list[Flip] = []
     for block, size in enumerate(blocks(parameters["ray_draws"], _numbers(parameters, 60))):
         x = inputs(size, parameters["widths"][0], draw)
-        # the attacks on networks of their own: what one asks of a matrix makes the products of the next slower
+        # each attack gets its own networks: the products that one has asked for slow down those of the next
         stepped = _network(parameters, size, derived_seed(seed, f"steps, {which}, block {block}"))
         path = attack_steps(stepped, x, unit / 4, count)
         several = several + (path.values * path.values[:, :1] < 0)[:, 1:].sum(dim=0)
@@ -135,7 +135,7 @@ def _attacks(
 
 
 def _numbers(parameters: dict[str, Any], products: int) -> int:
-    """What one network holds after so many products with each matrix."""
+    """How many numbers one network holds after some products with each matrix."""
     widths: list[int] = parameters["widths"]
     return products * sum(p + q for p, q in zip(widths, widths[1:], strict=False))
 

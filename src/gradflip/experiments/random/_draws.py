@@ -1,4 +1,4 @@
-"""What the measures of random networks share: blocks of draws that fit in memory, inputs, the unit of the step."""
+"""Shared by the measures of random networks: blocks of draws that fit in memory, inputs, the unit of the step."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _BLOCK = 2**24  # numbers held at once
 
 
 def blocks(draws: int, numbers: int) -> Iterator[int]:
-    """How many draws to take at a time.
+    """Split draws into blocks that fit in memory.
 
     Args:
-        draws: How many there are.
-        numbers: That one draw holds.
+        draws: Number of draws.
+        numbers: How many numbers one draw holds.
 
     Yields:
         Sizes that add up to `draws`.
@@ -31,7 +31,7 @@ def blocks(draws: int, numbers: int) -> Iterator[int]:
 
 
 def inputs(draws: int, dim: int, draw: torch.Generator) -> Float[Tensor, "draws 1 d"]:
-    """Inputs of norm sqrt d in random directions, one a draw."""
+    """Inputs of norm sqrt d in random directions, one per draw."""
     x = torch.randn(draws, 1, dim, generator=draw, dtype=torch.float64)
     return x.mul_(math.sqrt(dim) / torch.linalg.vector_norm(x, dim=-1, keepdim=True))
 
@@ -42,7 +42,7 @@ def unit_step(known: Limits) -> float:
 
 
 def relative_sqrt_d(flips: Flip, dim: int) -> Float[Tensor, " n"]:
-    """What flips each draw, as rho sqrt d.
+    """Return rho sqrt d of each draw.
 
     Args:
         flips: Flips.
@@ -56,7 +56,7 @@ def relative_sqrt_d(flips: Flip, dim: int) -> Float[Tensor, " n"]:
 
 
 def statuses(flips: Flip) -> dict[str, int]:
-    """How many draws ended how: `flipped`, `never`, `flat`, `zero` (f(x) = 0), `not_found`."""
+    """The number of draws by status: `flipped`, `never`, `flat`, `zero` (f(x) = 0), `not_found`."""
     names = {"zero": FlipStatus.BOUNDARY} | {
         status.name.lower(): status for status in FlipStatus if status is not FlipStatus.BOUNDARY
     }
@@ -70,11 +70,11 @@ def quantile(ordered: Float[Tensor, " n"], level: float) -> float | None:
 
 
 def half_normal_distance(values: Float[Tensor, " n"]) -> float:
-    """Kolmogorov's distance between a sample, in which inf may stand, and the law of |Z|, Z ~ N(0, 1)."""
+    """The Kolmogorov distance between a sample, which may contain inf, and the law of |Z|, Z ~ N(0, 1)."""
     ordered = values.sort().values
     law = torch.erf(ordered / math.sqrt(2))
     rank = torch.arange(len(ordered), dtype=torch.float64)
     finite = torch.isfinite(ordered)
     above = ((rank + 1) / len(ordered) - law)[finite]
-    below = law - rank / len(ordered)  # at inf: the mass that never comes
+    below = law - rank / len(ordered)  # the mass at inf
     return float(torch.cat([above, below, law.new_zeros(1)]).max())

@@ -34,7 +34,7 @@ _LOW = {"width": 250, "height": 200}  # panels
 def flip_probability_figure(
     experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
-    """One panel per activation.
+    """Draw one panel per activation.
 
     Args:
         experiment: The experiment.
@@ -54,7 +54,7 @@ def flip_probability_figure(
 
 
 def _numbers(rows: pl.DataFrame) -> pl.DataFrame:
-    """A row per series and step, draws of all seeds together."""
+    """A row per series and step, with the draws of all seeds pooled."""
     by = ["activation", "dim", "width", "s"]
     parts = [rows.with_columns(pl.lit("exact law").alias("series"))]
     if "explicit_flips" in rows.columns:
@@ -114,7 +114,7 @@ def _limit(activation: str, last: float) -> pl.DataFrame:
 
 
 def _differences(numbers: pl.DataFrame, activations: list[str]) -> Chart:
-    """How much more often than in the limit the smallest networks of the exact law flip, all activations together."""
+    """The flip probability of the smallest networks of the exact law less its limit, for all activations."""
     exact = numbers.filter(pl.col("series") == "exact law")
     small = exact.filter(pl.col("dim") == pl.col("dim").min())
     drawn = small.with_columns(

@@ -15,18 +15,18 @@ from gradflip.theory import limits
 
 
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
-    """One ensemble of two-layer networks: a row per step.
+    """Step across an ensemble of two-layer networks: a row per step.
 
     Columns of a row: `activation dim width`; `s`, the step in units of nu / tau^2, and `step` itself; how often
     f(x) f(x(s)) < 0: `flips` of `draws` networks of the exact law, which are never built, as a share
     `flip_probability`; the same of networks with explicit matrices, `explicit_flips explicit_draws
-    explicit_flip_probability`, null if none were asked for; `limit`, 2 Phi(s) - 1, and `from_limit`, how much more
+    explicit_flip_probability`, null if none were requested; `limit`, 2 Phi(s) - 1, and `from_limit`, how much more
     often the exact law flips.
 
     Args:
         parameters: `activation dim width draws explicit_draws steps`.
-        seed: Of the draws.
-        progress: Called with the share done.
+        seed: The seed of the draws.
+        progress: Called with the fraction done.
 
     Returns:
         Rows, no observations.
@@ -36,7 +36,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     steps = torch.tensor(parameters["steps"], dtype=torch.float64) * unit_step(known)
     which = f"{activation}, d = {dim}, m = {width}"
     draws, explicit_draws = parameters["draws"], parameters["explicit_draws"]
-    first = 0.2 if explicit_draws else 1.0  # of the work
+    first = 0.2 if explicit_draws else 1.0  # share of the work
     exact = _exact(parameters, steps, generator(seed, f"exact law, {which}"), lambda share: progress(first * share))
     explicit = _explicit(parameters, steps, seed, which, lambda share: progress(first + (1 - first) * share))
     rows = []
@@ -63,7 +63,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
 def _exact(
     parameters: dict[str, Any], steps: torch.Tensor, draw: torch.Generator, progress: Callable[[float], None]
 ) -> list[int]:
-    """How often each step flips, by the law in closed form."""
+    """Count the networks that each step flips, by the law in closed form."""
     flips, done = torch.zeros(len(steps), dtype=torch.int64), 0
     for count in blocks(parameters["draws"], 4 * parameters["width"]):
         rays = draw_two_layer(
@@ -78,7 +78,7 @@ def _exact(
 def _explicit(
     parameters: dict[str, Any], steps: torch.Tensor, seed: int, which: str, progress: Callable[[float], None]
 ) -> list[int]:
-    """How often each step flips, by networks whose matrices are drawn and stored."""
+    """Count the networks that each step flips, where matrices are drawn and stored."""
     flips, done, dim = torch.zeros(len(steps), dtype=torch.int64), 0, parameters["dim"]
     draw = generator(seed, f"explicit inputs, {which}")
     for block, count in enumerate(blocks(parameters["explicit_draws"], dim * parameters["width"])):

@@ -15,7 +15,7 @@ from gradflip.experiments._settings import Settings
 def joint_law_figure(
     experiment: Experiment, rows: pl.DataFrame, observations: pl.DataFrame, settings: Settings
 ) -> Figure:
-    """A panel per activation and step.
+    """Draw a panel per activation and step.
 
     Args:
         experiment: The experiment.
@@ -42,7 +42,7 @@ def joint_law_figure(
 
 
 def _numbers(observations: pl.DataFrame) -> pl.DataFrame:
-    """Counts of all seeds together, bands averaged over seeds."""
+    """Counts pooled over seeds, bands averaged over seeds."""
     by = ["activation", "dim", "width", "s", "what", "f"]
     corner = ["f_to", "after", "after_to"]
     columns = [*by, *corner, "count", "low", "middle", "high"]
@@ -90,7 +90,7 @@ def _panel(numbers: pl.DataFrame, row: dict[str, Any]) -> Chart:
 
 
 def _shaded(numbers: pl.DataFrame) -> pl.DataFrame:
-    """Counts, and their shade: the square root of the share, so that rare pairs are seen."""
+    """Counts and their shade: the square root of the share, so that rare pairs are visible."""
     counts = numbers.filter(what="count").select("f", "f_to", "after", "after_to", "count")
     total = int(counts["count"].sum())
     return counts.with_columns((pl.col("count") / total).sqrt().round(4).alias("shade"))

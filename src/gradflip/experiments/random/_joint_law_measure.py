@@ -17,24 +17,24 @@ from gradflip.sweep import Measured
 from gradflip.theory import Limits, limits
 
 PROJECTIONS = 20
-_BANDS = np.linspace(-2.4, 2.4, 25)  # edges, in nu, of the values of f(x) given which f(x(s)) is described
+_BANDS = np.linspace(-2.4, 2.4, 25)  # edges, in nu, of the bins of f(x) in which f(x(s)) is summarised
 _LEVELS = {"low": 0.05, "middle": 0.5, "high": 0.95}
 
 
 def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], None]) -> Measured:
-    """One ensemble of two-layer networks, drawn twice, implicit and explicit: a row per step.
+    """Draw an ensemble of two-layer networks twice, implicit and explicit: a row per step.
 
     Everything is in units of nu. Columns of a row: `activation dim width position`, `s` in units of nu / tau^2;
     `draws` and `explicit_draws`; `ks`, the largest Kolmogorov distance between the two samples of `tests` marginals and
-    projections of (f(x), f(x(s))); `correlation explicit_correlation limit_correlation`; `distance`, Kolmogorov's
-    between the implicit sample of f(x(s)) and its limit law; `reach` of the bins. Observations, by `what`: `"count"`,
-    how many explicit networks fell into the bin from `f`, `after` to `f_to`, `after_to`; `"band"`, the 5, 50 and 95 %
-    quantiles `low middle high` of f(x(s)) among `count` implicit networks with f(x) within 0.1 of `f`.
+    projections of (f(x), f(x(s))); `correlation explicit_correlation limit_correlation`; `distance`, the
+    Kolmogorov distance between the implicit sample of f(x(s)) and its limit law; `reach` of the bins. Observations, by
+    `what`: `"count"`, the number of explicit networks in the bin from `f`, `after` to `f_to`, `after_to`; `"band"`, the
+    5, 50 and 95 % quantiles `low middle high` of f(x(s)) among `count` implicit networks with f(x) within 0.1 of `f`.
 
     Args:
         parameters: `activation dim width draws explicit_draws steps reach bins`.
-        seed: Of the draws.
-        progress: Called with the share done.
+        seed: The seed of the draws.
+        progress: Called with the fraction done.
 
     Returns:
         Rows and observations.
@@ -42,7 +42,7 @@ def measure(parameters: dict[str, Any], seed: int, progress: Callable[[float], N
     activation, dim, width = parameters["activation"], parameters["dim"], parameters["width"]
     known = limits(activation)
     which = f"{activation}, d = {dim}, m = {width}"
-    first = 0.2 if parameters["explicit_draws"] else 1.0  # of the work
+    first = 0.2 if parameters["explicit_draws"] else 1.0  # share of the work
     implicit = _sample(parameters, "draws", known, seed, which, lambda share: progress(first * share))
     explicit = _sample(
         parameters, "explicit_draws", known, seed, which, lambda share: progress(first + (1 - first) * share)
@@ -108,7 +108,7 @@ def _sample(
 
 
 def _largest_distance(one: np.ndarray, other: np.ndarray, directions: np.ndarray) -> float:
-    """Kolmogorov's distance between two samples of pairs, the largest of both marginals and all projections."""
+    """The largest Kolmogorov distance between two samples of pairs, over both marginals and all projections."""
     views = np.concatenate([np.eye(2), directions], axis=1)
     return max(_two_sample(a, b) for a, b in zip((one @ views).T, (other @ views).T, strict=True))
 
@@ -129,13 +129,13 @@ def _correlation(pairs: NDArray[np.float64]) -> float:
 
 
 def _limit_correlation(s: float) -> float:
-    """Of Z and Z - s sign Z."""
+    """The correlation of Z and Z - s sign Z."""
     slope = s * math.sqrt(2 / math.pi)
     return (1 - slope) / math.sqrt(1 - 2 * slope + s * s)
 
 
 def _limit_distance(after: np.ndarray, s: float) -> float:
-    """Kolmogorov's distance between a sample and the law of Z - s sign Z, which has no atoms."""
+    """The Kolmogorov distance between a sample and the law of Z - s sign Z, which has no atoms."""
     ordered = torch.from_numpy(np.sort(after))
     positive = torch.special.ndtr((ordered + s).clamp(min=0)) - 0.5  # Z > 0 and Z - s <= y
     law = positive + torch.special.ndtr((ordered - s).clamp(max=0))  # Z < 0 and Z + s <= y
@@ -144,7 +144,7 @@ def _limit_distance(after: np.ndarray, s: float) -> float:
 
 
 def _counts(pairs: np.ndarray, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    """How many pairs lie in each bin, the empty ones left out."""
+    """The number of pairs in each bin that is not empty."""
     edges = np.linspace(-parameters["reach"], parameters["reach"], parameters["bins"] + 1)
     counts, _, _ = np.histogram2d(pairs[:, 0], pairs[:, 1], [edges, edges])
     ends = edges.tolist()
@@ -158,7 +158,7 @@ def _counts(pairs: np.ndarray, parameters: dict[str, Any]) -> list[dict[str, Any
 
 
 def _bands(pairs: np.ndarray) -> list[dict[str, Any]]:
-    """Quantiles of the second entry given the first, where there are enough pairs to tell."""
+    """Quantiles of the second entry given the first, in bins with enough pairs."""
     place = np.digitize(pairs[:, 0], _BANDS)
     lines = []
     for k in range(1, len(_BANDS)):

@@ -1,4 +1,4 @@
-"""Shapes of deep networks, and which theorems speak of them."""
+"""Shapes of deep networks, and the theorems that cover them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def hidden_widths(shape: str, dim: int, depth: int) -> list[int]:
         shape: One of `SHAPES`. Decreasing widths are halved from layer to layer; polynomial ones alternate between
             d^(3/2) and d; a bottleneck has one layer of √d in the middle.
         dim: Input dimension d.
-        depth: How many.
+        depth: Number of hidden layers.
 
     Returns:
         n_1, ..., n_L.
@@ -37,7 +37,7 @@ def hidden_widths(shape: str, dim: int, depth: int) -> list[int]:
 
 
 def covered(paper: str, activation: str, shape: str) -> str:
-    """For which depths a theorem speaks of networks of this shape, whatever its constants.
+    """The depths at which a theorem covers networks of this shape, whatever its constants.
 
     Args:
         paper: One of `PAPERS`.
@@ -49,7 +49,7 @@ def covered(paper: str, activation: str, shape: str) -> str:
     """
     relu, grows = activation == "relu", shape in GROWING
     match paper:
-        case "Daniely & Shacham 2020":  # each width vanishingly small against the one before; several steps
+        case "Daniely & Shacham 2020":  # each width vanishing against the one before; several steps
             return "all L" if relu and shape == "decreasing" else ""
         case "Bubeck et al. 2021":  # two layers; relu wider than d, smooth activations at any sub-exponential width
             return "L = 1" if (shape == "polynomial" if relu else grows) else ""

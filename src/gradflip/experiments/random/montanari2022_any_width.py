@@ -11,14 +11,14 @@ WIDTHS = (10, 1000)  # along the dimensions
 
 
 def _decades(first: int, last: int, steps: tuple[int, ...]) -> tuple[int, ...]:
-    """The steps times every power of ten, from 10^first on, and 10^last."""
+    """The steps times 10^first, ..., 10^(last - 1), and 10^last."""
     return tuple(step * 10**decade for decade in range(first, last) for step in steps) + (10**last,)
 
 
 def _ensembles(
     largest_width: int, largest_dim: int, steps: tuple[int, ...], most: int, fewest: int
 ) -> tuple[Group, ...]:
-    """Networks along both axes; the number of draws falls beyond width 10^4: a draw costs its width."""
+    """Make groups along both axes; beyond width 10^4 the number of draws falls, as their cost rises."""
 
     def draws(width: int) -> int:
         return max(fewest, most * 10**4 // max(10**4, width))

@@ -13,7 +13,7 @@ DEPTHS = (1, 2, 3, 4, 5, 6)
 def _ensembles(
     dims: tuple[int, ...], polynomial: tuple[int, ...], scales: tuple[tuple[str, float], ...], draws: int, rays: int
 ) -> tuple[Group, ...]:
-    """Every shape at inputs of several sizes, for each activation and variance of the weights."""
+    """Make groups of every shape at several input dimensions, for each activation and weight variance."""
     groups = []
     for activation, variance in scales:
         for shape in SHAPES:

@@ -11,7 +11,7 @@ STEPS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0)
 
 
 def _ensembles(size: int, draws: int, explicit_draws: int) -> tuple[Group, ...]:
-    """Networks with d = m = size, the same by the exact law and with explicit matrices."""
+    """Make groups with d = m = size, both by the exact law and with explicit matrices."""
     seconds = 2e-8 * size * (20 * draws + size * explicit_draws)
     return tuple(
         Group(

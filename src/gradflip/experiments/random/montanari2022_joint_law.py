@@ -12,7 +12,7 @@ STEPS = (0.5, 1.0, 2.0)
 def _ensembles(
     activations: tuple[str, ...], size: int, draws: int, explicit_draws: int, larger: tuple[int, ...] = ()
 ) -> tuple[Group, ...]:
-    """Networks with d = m = size, implicit and explicit, and larger ones, implicit only, for the way to the limit."""
+    """Make groups with d = m = size, implicit and explicit, and larger implicit ones that approach the limit."""
     sizes = [(size, draws, explicit_draws), *[(other, draws, 0) for other in larger]]
     return tuple(
         Group(

@@ -1,4 +1,4 @@
-// Draws the charts in the page's colours, and only what the ticked boxes leave: widths and C0s, activations.
+// Draws the charts in the page's colours, restricted to the ticked values, such as widths, C0s or activations.
 (function () {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const filters = document.querySelectorAll(".filters fieldset");
@@ -17,7 +17,7 @@
     return chosen;
   }
 
-  // a column that is null does not apply
+  // a null column does not apply
   function shown(at, chosen) {
     return Object.keys(at).every((column) => at[column] === null || !(column in chosen) || chosen[column].includes(spelled(at[column])));
   }
