@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from gradflip import UsageError
 from gradflip.experiments import (
     EXPERIMENTS,
+    MEASURES,
     PAPERS,
     SHAPES,
     Settings,
@@ -134,6 +135,16 @@ def test_every_declared_experiment_is_complete():
         assert experiment.measure.name.startswith(f"{experiment.family.name}-")
         assert callable(load(experiment.figure))
         assert callable(load(experiment.measure.reference))
+
+
+def test_a_measure_has_one_name_that_is_known_by_the_table_of_measures():
+    for experiment in EXPERIMENTS.values():
+        assert MEASURES[experiment.measure.name] == experiment.measure
+    assert len({measure.hashed_as for measure in MEASURES.values()}) == len(MEASURES) == 9
+    names = {"adversarial-attacks", "ball-certified", "ball-cone", "ball-lemmas", "lazy-flip"}
+    assert set(MEASURES) == names | {
+        f"random-{kind}" for kind in ("flip-probability", "any-width", "joint-law", "depth")
+    }
 
 
 def test_the_four_experiments_of_montanari_and_wu_are_there():

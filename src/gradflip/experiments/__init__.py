@@ -9,7 +9,7 @@ from gradflip.experiments._experiment import Experiment
 from gradflip.experiments._family import Chapter, Family
 from gradflip.experiments._group import COMPARED, MAIN, Group
 from gradflip.experiments._plan import Plan, plan, plan_of
-from gradflip.experiments._registry import EXPERIMENTS, select_experiments
+from gradflip.experiments._registry import EXPERIMENTS, MEASURES, select_experiments
 from gradflip.experiments._run import Outcome, prepare_data, run
 from gradflip.experiments._settings import Settings
 from gradflip.experiments.adversarial._cells import VARIANTS
@@ -18,7 +18,7 @@ from gradflip.experiments.ball._claims import CHOSEN, FIXED, IN_BALL, IN_CONE, I
 from gradflip.experiments.random._shapes import GROWING, PAPERS, SHAPES, covered
 
 __all__ = [
-    "ATTACKS", "CHOSEN", "COMPARED", "EXPERIMENTS", "FIXED", "GROWING", "INDEPENDENT", "IN_BALL", "IN_CONE", "MAIN",
+    "ATTACKS", "CHOSEN", "COMPARED", "EXPERIMENTS", "FIXED", "GROWING", "INDEPENDENT", "IN_BALL", "IN_CONE", "MAIN", "MEASURES",
     "OUTSIDE", "PAPERS", "SHAPES", "VARIANTS", "Chapter", "Experiment", "Family", "Group", "Outcome", "Plan",
     "Settings", "bibtex", "covered", "environment", "plan", "plan_of", "prepare_data", "run", "select_experiments",
 ]  # fmt: skip

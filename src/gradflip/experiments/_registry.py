@@ -21,6 +21,7 @@ from gradflip.experiments.random.montanari2022_any_width import MONTANARI2022_AN
 from gradflip.experiments.random.montanari2022_depth import MONTANARI2022_DEPTH
 from gradflip.experiments.random.montanari2022_flip_probability import MONTANARI2022_FLIP_PROBABILITY
 from gradflip.experiments.random.montanari2022_joint_law import MONTANARI2022_JOINT_LAW
+from gradflip.sweep import Measure
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
@@ -42,6 +43,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         BALL_LEMMAS,
     )
 }
+"""The experiments there are."""
+
+MEASURES: dict[str, Measure] = {experiment.measure.name: experiment.measure for experiment in EXPERIMENTS.values()}
+"""What computes their cells, by the stable names that stand in the column `measure` of every row."""
 
 
 def select_experiments(names: Sequence[str]) -> list[Experiment]:
