@@ -1,4 +1,4 @@
-"""Several gradient steps, one after another: the attack whose single step is the ray."""
+"""Several gradient steps in a row: the attack whose first step is the ray."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gradflip.networks import Network
 
 @dataclass(frozen=True, eq=False)
 class AttackSteps:
-    """Where gradient steps lead.
+    """The path of several gradient steps.
 
     Attributes:
         values: f(x_0), f(x_1), ..., f(x_K).
         relative: |x_k - x_0| / |x_0|.
 
     Shape:
-        `(n, K + 1)` each; of a network of several draws one draw after another.
+        `(n, K + 1)` each; the rows of a network of several draws follow draw by draw.
     """
 
     values: Float[Tensor, "n k"]
@@ -39,19 +39,19 @@ def attack_steps(network: Network, x: Float[Tensor, "*batch d"], step: float, st
     Args:
         network: A network.
         x: Inputs.
-        step: s, the multiple of the gradient that each step takes.
-        steps: K, how many.
+        step: s, the multiple of the gradient in each step.
+        steps: Number K of steps.
 
     Returns:
-        The values on the way and how far it led.
+        Values and relative distances along the path.
 
     Raises:
         UsageError: If step is not positive and finite, steps is not a positive integer, or x does not fit.
 
     Shape:
-        x `(n, d)`, of a network of several draws `(draws, n, d)`. 2 K + 1 products with each matrix.
+        x `(n, d)`, for a network of several draws `(draws, n, d)`. 2 K + 1 products with each matrix.
 
-    Source: Daniely & Shacham (2020), whose attack takes several; K = 1 is the step of Montanari & Wu (2022).
+    Source: Daniely & Shacham (2020), whose attack takes several steps; K = 1 is the step of Montanari & Wu (2022).
     """
     step, steps = positive("step", step), positive_int("steps", steps)
     start = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float64).reshape(-1)

@@ -1,4 +1,4 @@
-"""The explicit Gaussian matrix: what the implicit one must not be told from."""
+"""The explicit Gaussian matrix: the reference that the implicit matrix must match in law."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gradflip.gaussian._matrix import GaussianMatrix
 
 @final
 class DenseGaussian(GaussianMatrix):
-    """A Gaussian matrix that is drawn and stored: 8 p q bytes.
+    """A Gaussian matrix in memory, 8 p q bytes.
 
     Args:
         shape: (p, q).
         std: Standard deviation of an entry.
-        generator: Where its entries come from.
+        generator: Source of its entries.
         draws: Number of independent matrices; `None` for a single one.
     """
 

@@ -1,4 +1,4 @@
-"""A Gaussian matrix that is never built: products sampled conditionally on all earlier products."""
+"""A Gaussian matrix that is never built: its products are sampled conditionally on all earlier products."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from gradflip.gaussian._observed import Observed, add_products
 class ImplicitGaussian(GaussianMatrix):
     """A Gaussian matrix drawn only where it is multiplied, exact in law at every finite size.
 
-    Let W Q_R = Y and W^T Q_L = Z be the products asked so far, Q_R and Q_L with orthonormal columns. Given them
+    Let W Q_R = Y and W^T Q_L = Z be the products so far, with orthonormal columns of Q_R and Q_L. Given them,
 
         W = Y Q_R^T + Q_L Z^T (I - Q_R Q_R^T) + (I - Q_L Q_L^T) W~ (I - Q_R Q_R^T),      W~ an independent copy,
 
-    so that of x = Q_R c + r e, e a unit vector orthogonal to Q_R, the product is W x = Y c + r W e with
+    so that the product with x = Q_R c + r e, e a unit vector orthogonal to Q_R, is W x = Y c + r W e with
 
         W e = Q_L (Z^T e) + (I - Q_L Q_L^T) xi,      xi ~ N(0, std^2 I);
 
-    and the same with the sides exchanged for W^T b. A vector within 1e-12 of the span of the earlier ones draws
+    and likewise for W^T b, with the sides exchanged. A vector within 1e-12 of the span of the earlier ones draws
     nothing. The law does not depend on the order of the queries; the numbers drawn do.
 
     Args:
         shape: (p, q).
         std: Standard deviation of an entry.
-        generator: Where the numbers come from: p or q of them for each new direction.
+        generator: Source of the numbers, p or q for each new direction.
         draws: Number of independent matrices; `None` for a single one.
 
     Shape:
-        After k right and l left products: memory O((k + l)(p + q)), time of a product the same.
+        After k right and l left products, memory and the time of a product are O((k + l)(p + q)).
 
     Source: the conditioning of Montanari & Wu (2022); docs/mathematics/random-networks.md, "Implicit matrices".
     """
@@ -67,7 +67,7 @@ class ImplicitGaussian(GaussianMatrix):
         return image if exponent is None else torch.ldexp(image, exponent)
 
     def _normal(self, directions: Tensor, length: int) -> Tensor:
-        """A vector for each direction, one direction after another, so that a block draws what its vectors would."""
+        """A vector per direction, drawn one after another, so that a block draws the same numbers as its vectors."""
         xi = directions.new_empty(*directions.shape[:-1], length)
         for i in range(xi.shape[-2]):
             xi[..., i, :].normal_(std=self.std, generator=self._generator)
@@ -77,7 +77,7 @@ class ImplicitGaussian(GaussianMatrix):
 
 
 def _extreme(x: Tensor) -> Tensor | None:
-    """Exponents of 2 by which to scale vectors so small or large that their squares would underflow or overflow."""
+    """Powers of 2 that rescale vectors whose squares would underflow or overflow; `None` if there are none."""
     size = torch.linalg.vector_norm(x, math.inf, dim=-1, keepdim=True)
     if not bool(((size > 1e100) | ((size < 1e-100) & (size > 0))).any()):
         return None

@@ -1,4 +1,4 @@
-"""A matrix of independent Gaussian entries, known by its products."""
+"""A matrix of independent Gaussian entries, accessed through its products."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gradflip._errors import UsageError
 
 
 def finite(x: Tensor) -> bool:
-    """Whether all entries are finite, without memory of the size of x.
+    """Whether all entries are finite, without memory proportional to x.
 
     Args:
         x: Any tensor.
@@ -28,15 +28,14 @@ def finite(x: Tensor) -> bool:
 class GaussianMatrix(ABC):
     """A p x q matrix of i.i.d. N(0, std^2) entries, or many independent ones at once.
 
-    Whoever uses only `matvec` and `rmatvec` cannot tell `DenseGaussian` from `ImplicitGaussian`: all that they return
-    has the same joint law, at every finite size. What is drawn is decided by the generator and by the order of the
-    queries; a block is the same queries as its vectors one after another. float64 on the CPU.
+    The results of `matvec` and `rmatvec` have the same joint law for `DenseGaussian` and `ImplicitGaussian`, at every
+    finite size. The numbers drawn depend on the generator and on the order of the queries; a block counts as its
+    vectors one after another. float64 on the CPU.
 
     Attributes:
         shape: (p, q).
         std: Standard deviation of an entry.
-        draws: Number of independent matrices that are asked at once, each with vectors of its own; `None` for a
-            single one.
+        draws: Number of independent matrices, each multiplied with its own vectors; `None` for a single one.
 
     Raises:
         UsageError: If the shape or std is not positive.
@@ -52,13 +51,13 @@ class GaussianMatrix(ABC):
         self.draws = draws
 
     def matvec(self, x: Float[Tensor, "*batch q"]) -> Float[Tensor, "*batch p"]:
-        """W x, for a vector or for a block of them.
+        """W x for a vector or a block of vectors.
 
         Args:
-            x: One vector or many, one a row; of `draws` matrices their own ones each.
+            x: One vector or many, one per row; separate ones for each of `draws` matrices.
 
         Returns:
-            Products, in the form of x.
+            Products, in the shape of x.
 
         Raises:
             UsageError: If x has another length than q, another number of draws, or is not finite.
@@ -69,13 +68,13 @@ class GaussianMatrix(ABC):
         return self._shaped(x, self.shape[1], "matvec", self._products)
 
     def rmatvec(self, b: Float[Tensor, "*batch p"]) -> Float[Tensor, "*batch q"]:
-        """W^T b, for a vector or for a block of them.
+        """W^T b for a vector or a block of vectors.
 
         Args:
             b: One vector or many, as for `matvec`.
 
         Returns:
-            Products, in the form of b.
+            Products, in the shape of b.
 
         Raises:
             UsageError: If b has another length than p, another number of draws, or is not finite.
@@ -86,10 +85,10 @@ class GaussianMatrix(ABC):
         return self._shaped(b, self.shape[0], "rmatvec", self._transposed_products)
 
     def to_dense(self) -> Float[Tensor, "*draws p q"]:
-        """The matrix itself, in agreement with every product asked before and after.
+        """The matrix itself, consistent with all earlier and later products.
 
         Returns:
-            W; for `draws` matrices, `(draws, p, q)`. For small sizes: of an implicit matrix this asks q products.
+            W, `(p, q)` or `(draws, p, q)`. For small sizes: an implicit matrix takes q products.
         """
         identity = torch.eye(self.shape[1], dtype=torch.float64)
         if self.draws is not None:
@@ -98,11 +97,11 @@ class GaussianMatrix(ABC):
 
     @abstractmethod
     def _products(self, x: Tensor) -> Tensor:
-        """W x of a block, `(..., k, q)` -> `(..., k, p)`."""
+        """W x for a block, `(..., k, q)` -> `(..., k, p)`."""
 
     @abstractmethod
     def _transposed_products(self, b: Tensor) -> Tensor:
-        """W^T b of a block, `(..., k, p)` -> `(..., k, q)`."""
+        """W^T b for a block, `(..., k, p)` -> `(..., k, q)`."""
 
     def _shaped(self, x: Tensor, length: int, what: str, products: object) -> Tensor:
         before = 0 if self.draws is None else 1
@@ -118,5 +117,5 @@ class GaussianMatrix(ABC):
         x = x.detach().to(torch.float64)
         assert callable(products)
         alone = x.ndim == before + 1
-        found: Tensor = products(x.unsqueeze(-2) if alone else x)
-        return found.squeeze(-2) if alone else found
+        block: Tensor = products(x.unsqueeze(-2) if alone else x)
+        return block.squeeze(-2) if alone else block

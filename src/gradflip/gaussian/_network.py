@@ -1,4 +1,4 @@
-"""Networks at random initialisation, of any width and depth, with weights that need not be built."""
+"""Networks at random initialisation, of any width and depth, whose weights need not be built."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ Top = Literal["sign", "gaussian"]
 
 @final
 class RandomNetwork(Network):
-    """A network at random initialisation, in `sqrt-d` scaling, known by products with its weight matrices only.
+    """A network at random initialisation, in `sqrt-d` scaling, accessed through products with its weights.
 
     f(x) = n_L^(-1/2) a . h_L with h_l = sigma(W_l h_(l-1)), h_0 = x; the entries of W_l are i.i.d.
     N(0, weight_variance / n_(l-1)).
 
-    An implicit network never builds a W_l: its products are sampled conditionally on all earlier ones, so that
-    everything asked of it has exactly the law of a network in memory. It remembers its queries, and answers each as
-    before; what it draws depends on the seed and on the order of the queries. float64 on the CPU.
+    An implicit network never builds a W_l: its products are sampled conditionally on all earlier ones, so that all
+    results have exactly the law of a network in memory. It remembers its queries and repeats its answers; the numbers
+    drawn depend on the seed and on the order of the queries. float64 on the CPU.
 
     Args:
         widths: [d, n_1, ..., n_L]: the input dimension and the widths of the hidden layers.
         activation: sigma, by name or as an `Activation`.
         weight_variance: c_sigma; 2 is the initialisation of He et al. for relu.
         top: a_j of +-1, or N(0, 1).
-        seed: Decides the weights.
-        implicit: Whether the matrices are never built, or drawn and stored.
-        draws: That many independent networks at once, each with inputs of its own; `None` for a single one.
+        seed: Seed of the weights.
+        implicit: Whether the matrices are never built, instead of drawn and stored.
+        draws: Number of independent networks, each with its own inputs; `None` for a single one.
 
     Raises:
-        UsageError: If widths are not positive integers, the activation has no derivative, or the memory that the
-            network needs is more than there is.
+        UsageError: If widths are not positive integers, the activation has no derivative, or the
+            network does not fit in memory.
 
     Shape:
-        Memory O(k sum of widths) after k products with each matrix; explicit, the products of neighbouring widths.
+        Memory O(k sum of widths) after k products with each matrix; for explicit matrices, the sum of their sizes.
 
     Source: Montanari & Wu (2022), Section 2; conditioning as in their proofs; docs/mathematics/random-networks.md,
         "Implicit matrices".
@@ -113,7 +113,7 @@ class RandomNetwork(Network):
         """Values of f at a batch of inputs.
 
         Args:
-            x: Inputs; of `draws` networks their own ones each.
+            x: Inputs; separate ones for each of `draws` networks.
 
         Returns:
             Values.
@@ -160,7 +160,7 @@ class RandomNetwork(Network):
     def value_and_gradient(
         self, x: Float[Tensor, "*batch d"]
     ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch d"]]:
-        """Both of them, from the same products.
+        """Values and gradients of f, sharing their products.
 
         Args:
             x: Inputs, as for a call.
@@ -179,10 +179,10 @@ class RandomNetwork(Network):
         return value, q
 
     def _pre_activations(self, x: Tensor) -> list[Tensor]:
-        found: list[Tensor] = []
+        layers: list[Tensor] = []
         for W in self.layers:
-            found.append(W.matvec(x if not found else self.activation(found[-1])))
-        return found
+            layers.append(W.matvec(x if not layers else self.activation(layers[-1])))
+        return layers
 
     def _top(self, z: Tensor) -> Tensor:
         """n^(-1/2) a . sigma(z)."""
@@ -199,7 +199,7 @@ class RandomNetwork(Network):
         return x.to(torch.float64)
 
     def _check_memory(self) -> None:
-        """Refuse what cannot fit before anything is allocated."""
+        """Refuse a network that cannot fit before allocating anything."""
         pairs = list(zip(self.widths, self.widths[1:], strict=False))
         one = sum(p * q for p, q in pairs) if not self.implicit else sum(2 * (p + q) for p, q in pairs)
         need, free = 8 * one * (self.draws or 1), free_memory(torch.device("cpu"))
@@ -213,13 +213,13 @@ class RandomNetwork(Network):
 
 
 def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
-    found = tuple(widths) if isinstance(widths, list | tuple) else ()
-    if len(found) < 2:
+    given = tuple(widths) if isinstance(widths, list | tuple) else ()
+    if len(given) < 2:
         raise UsageError(
             f"widths must list the input dimension and at least one hidden width, such as [100, 1000], got {widths!r}."
         )
-    where = f" in {list(found)!r}"
-    return tuple(positive_int("widths", width, expected="positive integers", hint=where) for width in found)
+    where = f" in {list(given)!r}"
+    return tuple(positive_int("widths", width, expected="positive integers", hint=where) for width in given)
 
 
 def _checked_activation(which: str | Activation) -> Activation:

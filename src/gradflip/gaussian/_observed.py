@@ -1,4 +1,4 @@
-"""The record of the products asked of a matrix on one side: an orthonormal basis, and its images."""
+"""The products of a matrix on one side so far: an orthonormal basis and its images."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 
 DEPENDENT = 1e-12
-"""A vector this near the span of the earlier ones, relative to its length, is taken to lie in it."""
+"""A vector this close to the span of the earlier ones, relative to its length, counts as inside."""
 
 
 class Observed:
-    """Vectors that a matrix was multiplied with, as an orthonormal basis Q, and the images W Q.
+    """The vectors multiplied so far, as an orthonormal basis Q, and their images W Q.
 
-    Of many draws at once a vector may be new to one matrix and not to another: there the basis has a row of zeros,
-    and so have the images.
+    Among many draws, a vector may be new to one matrix and not to another, whose basis and images then have a row of
+    zeros.
 
     Attributes:
-        basis: Q, one vector a row.
-        images: W Q, one vector a row.
+        basis: Q, one vector per row.
+        images: W Q, one vector per row.
 
     Shape:
         basis `(..., k, q)`, images `(..., k, p)`; `...` is nothing or the number of draws.
@@ -39,7 +39,7 @@ class Observed:
         return self._images[..., : self._count, :]
 
     def append(self, directions: Tensor, images: Tensor) -> None:
-        """Remember the new directions that `split` found, and what became of them.
+        """Append new directions, as `split` returned them, and their images.
 
         Args:
             directions: `(..., r, q)`.
@@ -51,14 +51,14 @@ class Observed:
         self._count = count
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Write a block of vectors in the basis and new orthonormal directions: x = C Q + L E.
+        """Decompose a block of vectors into the basis and new orthonormal directions: x = C Q + L E.
 
         Args:
             x: `(..., k, q)`, of moderate size.
 
         Returns:
             C `(..., k, number of basis vectors)`, L `(..., k, r)` and the new directions E `(..., r, q)`, r <= k.
-            Gram-Schmidt, each vector orthogonalised as often as it takes to make it orthogonal to the last digit.
+            Gram-Schmidt, each vector orthogonalised until it is orthogonal to the last digit.
         """
         lead, k = x.shape[:-2], x.shape[-2]
         self._vectors = _with_room(self._vectors, self._count, self._count + k)
@@ -78,13 +78,13 @@ class Observed:
                 _subtract(e, back, Q)
                 C[..., i, :] += back
                 before, length = length, torch.linalg.vector_norm(e, dim=-1, keepdim=True)
-                # what is left is at right angles once orthogonalising no longer shortens it
+                # the remainder is orthogonal once another pass no longer shortens it
                 if bool(((length > 0.5 * before) | (length <= DEPENDENT * size)).all()):
                     break
             fresh = length > DEPENDENT * size
             if not lead and not bool(fresh):
                 continue
-            # a vector that is not fresh leaves only rounding, which becomes a direction of zeros
+            # a dependent vector leaves only rounding, which becomes a direction of zeros
             e.mul_(torch.where(fresh, 1 / length, 0.0))
             L[..., i, new] = torch.where(fresh, length, 0.0)[..., 0]
             new += 1
@@ -98,7 +98,7 @@ class Observed:
 
 
 def add_products(into: Tensor, coefficients: Tensor, rows: Tensor, alpha: float = 1.0) -> Tensor:
-    """Add alpha * coefficients @ rows in place: fresh memory of many megabytes costs more than the sum.
+    """Add alpha * coefficients @ rows in place: allocating many megabytes costs more than the sum.
 
     Args:
         into: `(..., r, n)`.

@@ -1,4 +1,4 @@
-"""Two layers in closed form: the exact law of a ray in O(m), whatever the input dimension."""
+"""The exact law of two-layer rays in closed form: O(m) per ray in any input dimension."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TwoLayerDraws:
     Attributes:
         dim: Input dimension d.
         u: Pre-activations W x.
-        v: How fast they fall, sign(f(x)) W g.
+        v: Their rate of fall, sign(f(x)) W g.
         a: Top weights.
         sigma: The activation.
         value: f(x).
@@ -74,16 +74,16 @@ def draw_two_layer(
         x . g = m^(-1/2) q . u                     |g|^2 = (x . g)^2 / d + c (|q|^2 / m) chi^2 / d
         W g = (x . g / d) u + m^(-1/2) c (chi^2 / d) q + c (|q| / sqrt(m)) (sqrt(chi^2) / d) zeta,
 
-    zeta ~ N(0, I) with its component along q removed. Nothing in it has d entries.
+    zeta ~ N(0, I) with its component along q removed. No array has d entries.
 
     Args:
-        dim: Input dimension d, at least 1, however large.
+        dim: Input dimension d, at least 1, of any size.
         width: Number m of hidden units.
         activation: sigma.
         top: a_j of +-1, or N(0, 1).
         weight_variance: c: the weights are N(0, c / d).
-        draws: How many networks.
-        generator: Where the numbers come from.
+        draws: Number of networks.
+        generator: Source of the numbers.
 
     Returns:
         `TwoLayerDraws`.
@@ -119,7 +119,7 @@ def draw_two_layer(
     value = _top(sigma(u), a)
     sign = value.sign()
 
-    v = torch.randn(form, generator=generator, dtype=torch.float64)  # zeta, and in place all that becomes of it
+    v = torch.randn(form, generator=generator, dtype=torch.float64)  # zeta, updated in place
     spread = sign * c * (q2 / width).sqrt() * chi2.sqrt() / dim
     onto = torch.where(q2 > 0, torch.linalg.vecdot(q, v) / q2, 0.0)
     v *= spread[:, None]
@@ -134,7 +134,7 @@ def _top(hidden: Tensor, a: Tensor) -> Tensor:
 
 
 def _chi_square(freedom: int, count: int, generator: torch.Generator) -> Tensor:
-    """chi^2 variates, by numpy, which torch has no public sampler of."""
+    """chi^2 variates from numpy, since torch has no public sampler."""
     if freedom == 0:
         return torch.zeros(count, dtype=torch.float64)
     seed = int(torch.randint(2**63 - 1, (), generator=generator))

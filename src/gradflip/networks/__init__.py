@@ -1,4 +1,4 @@
-"""The two-layer networks of the papers, their activations and scalings: value, gradient, products with W."""
+"""The two-layer networks of the papers: activations, scalings, values and gradients."""
 
 from gradflip.networks._activation import ACTIVATIONS, Activation, activation
 from gradflip.networks._form import Scaling

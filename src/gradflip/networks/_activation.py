@@ -1,4 +1,4 @@
-"""Activations: a function, its derivative, and what is known of its shape.
+"""Activations: a function, its derivative, and the known facts about its shape.
 
 Whether an activation is piecewise linear decides whether a flip is exact; how much it bends decides whether a bracketed
 flip can be certified to be the first. Both are therefore properties of the activation (docs/mathematics/model.md,
@@ -23,7 +23,7 @@ class Activation:
     """A locally Lipschitz activation, given as (sigma, sigma').
 
     Args:
-        name: How tables and files call it.
+        name: Name in tables and files.
         function: sigma, elementwise.
         derivative: sigma', elementwise; any value between the one-sided derivatives at a kink.
         kinks: For a piecewise-linear sigma, the points at which the slope changes, increasing.
@@ -31,11 +31,11 @@ class Activation:
             `None` says that sigma is smooth.
         lipschitz: A bound on |sigma'|, if one is known; for a piecewise-linear sigma its steepest slope.
         curvature: For a smooth sigma, a bound on |sigma''|, if one is known.
-        turning: For a smooth sigma, the points at which it turns from rising to falling or back, increasing and to the
-            last digit; `()` says that it is monotone, `None` that nothing is known. Between them the extremes over an
-            interval are at its ends (docs/mathematics/certificates.md, "Extremes over the ball"). For a
-            piecewise-linear sigma they are known from its slopes.
-        period: Of a periodic sigma; `turning` are then the points of one period around 0.
+        turning: For a smooth sigma, the points at which it changes between rising and falling, increasing and exact to
+            the last digit; `()` for a monotone sigma, `None` if unknown. Between them, the extremes over an interval
+            are at its ends (docs/mathematics/certificates.md, "Extremes over the ball"). For a
+            piecewise-linear sigma they follow from its slopes.
+        period: Period of a periodic sigma; `turning` then lists the points of one period around 0.
         tolerance: How far `function` as computed may be from sigma, beyond a few units in the last place.
 
     Raises:
@@ -87,7 +87,7 @@ class Activation:
         object.__setattr__(self, "turning", () if monotone else self.kinks)
 
     def _check_turning(self) -> None:
-        """Refuse turning points that are none, and those that leave one out where a look at a grid shows it."""
+        """Refuse points at which sigma does not turn, and lists that omit a turning point visible on a grid."""
         if self.turning is None:
             return
         points = torch.tensor(self.turning, dtype=torch.float64)
@@ -120,7 +120,7 @@ class Activation:
 
     @property
     def homogeneous(self) -> bool:
-        """Whether sigma(c z) = c sigma(z) for every c > 0, so that what holds in the ball holds in its cone.
+        """Whether sigma(c z) = c sigma(z) for every c > 0, so that statements about the ball extend to its cone.
 
         Source: docs/mathematics/lazy-training.md, "The cone".
         """
@@ -129,9 +129,9 @@ class Activation:
 
     @property
     def bends_at_zero(self) -> bool:
-        """Whether sigma is two slopes that meet in (0, 0), its derivative there the left one, as relu is.
+        """Whether sigma has two slopes that meet at (0, 0), where its derivative is the left slope, like relu.
 
-        True for relu and leaky relu, not for abs, whose derivative in 0 is 0. Then sigma(z) = z sigma'(z).
+        True for relu and leaky relu, not for abs, whose derivative at 0 is 0. Then sigma(z) = z sigma'(z).
         """
         if self.kinks != (0.0,) or not self.homogeneous or self.slopes is None:
             return False
@@ -143,11 +143,11 @@ class Activation:
         return self.slopes == (0.0, 1.0) and self.bends_at_zero
 
     def left_slopes(self, z: Tensor, out: Tensor) -> Tensor:
-        """Write sigma'(z) of a sigma that `bends_at_zero`: at 0 the left slope.
+        """Write sigma'(z) for a sigma that `bends_at_zero`; at 0 it is the left slope.
 
         Args:
             z: Arguments.
-            out: Where to; may be z.
+            out: The result; may be z.
 
         Returns:
             `out`.
@@ -163,7 +163,7 @@ class Activation:
 
 
 def _points_between(left: float, right: float) -> list[float]:
-    """Points of a linear piece, some far out, so that a kink left out or a curve between kinks does not go unseen."""
+    """Points of a linear piece, some far out, to detect an omitted kink or a curve between kinks."""
     if math.isfinite(left) and math.isfinite(right):
         return [left, left + (right - left) / 3, right - (right - left) / 3, right]
     distances = (2.0, 5.5, 30.0, 1000.0)
@@ -173,12 +173,12 @@ def _points_between(left: float, right: float) -> list[float]:
     return [*below, start, *above]
 
 
-@functools.cache  # one object per slope, so that `activation(name) is ...` tells what is built in
+@functools.cache  # one object per slope, so that `activation(name) is ...` identifies built-in activations
 def _leaky_relu(slope: float) -> Activation:
     return Activation(
         "leaky_relu" if slope == 0.01 else f"leaky_relu({slope!r})",
         lambda z: torch.nn.functional.leaky_relu(z, slope),
-        lambda z: torch.where(z > 0, torch.ones_like(z), slope),  # two numbers would meet in float32
+        lambda z: torch.where(z > 0, torch.ones_like(z), slope),  # of two numbers it would be float32
         kinks=(0.0,),
         slopes=(slope, 1.0),
     )
@@ -233,7 +233,7 @@ ACTIVATIONS: dict[str, Activation] = {
             lipschitz=1.0,
             curvature=0.25,
             turning=(),
-            tolerance=2.1e-9,  # torch has z instead of log(1 + exp(z)) beyond 20
+            tolerance=2.1e-9,  # torch returns z for log(1 + exp(z)) beyond 20
         ),
         Activation(
             "swish",
@@ -257,7 +257,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def activation(which: str | Activation) -> Activation:
-    """The built-in activation of that name, or the activation given.
+    """The built-in activation of a name; an `Activation` is returned as it is.
 
     Args:
         which: A name of `ACTIVATIONS`, such as `"relu"`; `"leaky_relu(0.2)"` for another slope; or an `Activation`.
@@ -284,13 +284,13 @@ def activation(which: str | Activation) -> Activation:
 
 
 def is_built_in(which: Activation) -> bool:
-    """Whether an activation is the one that `activation` gives for its name, so that the name is enough to save it.
+    """Whether an activation is the built-in one of its name, so that saving the name suffices.
 
     Args:
         which: An activation.
 
     Returns:
-        True if it is.
+        True if it is built in.
     """
     try:
         return activation(which.name) is which

@@ -26,7 +26,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Mappin
     from safetensors.torch import save_file
 
     try:
-        # safetensors takes no views and no two tensors of one memory
+        # safetensors accepts neither views nor two tensors that share memory
         own = {name: tensor.cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
         save_file(own, str(path), metadata=dict(about))
     except Exception as error:  # safetensors has an exception class of its own for a failed write

@@ -1,4 +1,4 @@
-"""What a random two-layer network is asked to be: its size, its scaling, and the signs drawn for it."""
+"""The form of a random two-layer network: its size, its scaling, and its random signs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Scaling = Literal["unit", "sqrt-d"]
 
 
 def checked_form(dim: int, width: int, scaling: str) -> tuple[int, int]:
-    """Check what a random network is asked to be.
+    """Check the size and scaling of a random network.
 
     Args:
         dim: Input dimension.
@@ -52,7 +52,7 @@ def signs(count: int, seed: int, purpose: str) -> Tensor:
     """Independent signs of a random network.
 
     Args:
-        count: How many.
+        count: Number of signs.
         seed: Seed of the network.
         purpose: Name of the stream.
 

@@ -1,4 +1,4 @@
-"""PyTorch module -> the weights of a two-layer network."""
+"""The weights of a two-layer network from a PyTorch module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def weights_of(module: nn.Module) -> tuple[Tensor, Tensor, Tensor | None, float 
         module: The module; it is not changed.
 
     Returns:
-        Copies of the weights, those of the top multiplied by sqrt(m).
+        Copies of the weights, with the top weights multiplied by sqrt(m).
 
     Raises:
         UsageError: If the module has another form.

@@ -1,4 +1,4 @@
-"""What every network offers: a real function of an input, and its gradient."""
+"""The interface of every network: a real function of an input, and its gradient."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Network(ABC):
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where inputs must be."""
+        """Device of the weights and the inputs."""
 
     @abstractmethod
     def value(self, x: Tensor) -> Tensor:
@@ -34,4 +34,4 @@ class Network(ABC):
 
     @abstractmethod
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Values and gradients of f, from the same products."""
+        """Values and gradients of f, sharing their products."""

@@ -1,4 +1,4 @@
-"""Networks of one shape at once, as a training step of many runs needs them: batched products in one buffer."""
+"""Two-layer networks of one shape, evaluated together by batched products, for the training steps of many runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gradflip.networks import Activation
 
 
 class TwoLayerStack:
-    """Two-layer networks of one shape; their weights may change between two calls.
+    """Two-layer networks of one shape; their weights may change between calls.
 
     Args:
         W: Weights.
         bias: Hidden biases, or `None`.
         a: Top weights.
         c: Output biases.
-        activation: That of all of them.
+        activation: Their common activation.
 
     Shape:
         W `(runs, m, d)`; bias, a `(runs, m)`; c `(runs,)`.
@@ -33,7 +33,7 @@ class TwoLayerStack:
         c: Float[Tensor, " runs"],
         activation: Activation,
     ) -> None:
-        """Keep the weights where they are."""
+        """Refer to the weights, without a copy."""
         self._W, self._bias, self._c, self._sigma = W, bias, c[:, None], activation
         self._top = (a / math.sqrt(W.shape[1]))[:, None, :]
         self._relu = activation.is_relu
@@ -55,7 +55,7 @@ class TwoLayerStack:
         return u if self._bias is None else u.add_(self._bias[:, None, :])
 
     def values(self, u: Float[Tensor, "runs n m"]) -> Float[Tensor, "runs n"]:
-        """F from pre-activations.
+        """Values of the networks at pre-activations.
 
         Args:
             u: Pre-activations.
@@ -63,24 +63,24 @@ class TwoLayerStack:
         Returns:
             Values.
         """
-        found: Tensor = (self._sigma(u) @ self._top.mT)[..., 0] + self._c
-        return found
+        values: Tensor = (self._sigma(u) @ self._top.mT)[..., 0] + self._c
+        return values
 
     def pulls(self, u: Float[Tensor, "runs n m"]) -> Float[Tensor, "runs n m"]:
-        """A sigma'(u) / sqrt(m), of relu written over u.
+        """Coefficients a sigma'(u) / sqrt(m) of the rows of W in the gradient; for relu, written over u.
 
         Args:
             u: Pre-activations.
 
         Returns:
-            What each neuron adds to the gradient for a unit of its weights.
+            One coefficient per neuron.
         """
         if self._relu:
             return torch.gt(u, 0, out=u).mul_(self._top)
         return self._sigma.derivative(u).mul_(self._top)
 
     def gradient(self, x: Float[Tensor, "runs n d"]) -> Float[Tensor, "runs n d"]:
-        """The gradient of f, in a buffer that the next call overwrites.
+        """Input gradients, in a buffer that the next call overwrites.
 
         Args:
             x: Inputs of each network.

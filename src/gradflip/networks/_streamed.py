@@ -1,4 +1,4 @@
-"""Networks at random initialisation wider than memory: weights drawn again by blocks of neurons whenever needed."""
+"""Random networks wider than memory: every pass draws the weights again, block by block."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BLOCK = 2**21  # weights, or pre-activations
 
 
 class NeuronBlock(NamedTuple):
-    """Some neurons of a network: which, and their weights."""
+    """Consecutive neurons of a network and their weights."""
 
     part: slice
     W: Tensor
@@ -33,10 +33,10 @@ class NeuronBlock(NamedTuple):
 
 @final
 class StreamedTwoLayer(Network):
-    """The network that `TwoLayer.random` gives for the same arguments, to the last bit, with no weight ever stored.
+    """The network of `TwoLayer.random` with the same arguments, to the last bit, without storing its weights.
 
-    Each pass over the neurons draws them anew from the seed, in the order in which `TwoLayer.random` does. `flip`
-    takes two such passes. Width is bounded by time only: 10^7 neurons on 784 pixels are 8 x 10^9 numbers a pass.
+    Each pass draws the neurons again from the seed, in the order of `TwoLayer.random`. `flip` takes two such passes.
+    Only time limits the width: 10^7 neurons on 784 pixels take 8 x 10^9 numbers per pass.
 
     Attributes:
         dim: Input dimension d.
@@ -74,7 +74,7 @@ class StreamedTwoLayer(Network):
         seed: int = 0,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Fix the network; nothing is drawn yet.
+        """Fix the network without drawing it.
 
         Args:
             dim: Input dimension d.
@@ -84,7 +84,7 @@ class StreamedTwoLayer(Network):
             output_bias: Whether there is a constant c = +-1/sqrt(m).
             activation: A name or an `Activation`.
             seed: Seed of the weights.
-            dtype: float32 or float64; torch's default if not given.
+            dtype: float32 or float64; torch's default type if not given.
 
         Raises:
             UsageError: If dim or width is not a positive integer, or there is no such scaling or type.
@@ -155,14 +155,14 @@ class StreamedTwoLayer(Network):
         return (value / root + (self.output_bias or 0.0)).to(self.dtype), (gradient / root).to(self.dtype)
 
     def blocks(self, dtype: torch.dtype | None = None, *, rows: int | None = None) -> Iterator[NeuronBlock]:
-        """All neurons, drawn anew, block by block.
+        """Draw all neurons, block by block.
 
         Args:
-            dtype: Type of the weights handed out, if not the network's; they are rounded to the network's first.
-            rows: Neurons of a block at most.
+            dtype: Type of the weights, if not the network's, to which they are rounded first.
+            rows: Most neurons per block.
 
         Yields:
-            Blocks that share their memory: each is overwritten by the next.
+            Blocks in shared memory: each overwrites the previous one.
         """
         dtype = dtype or self.dtype
         draws = {name: generator(self.seed, name) for name in ("weights", "top", "bias")}
@@ -185,7 +185,7 @@ class StreamedTwoLayer(Network):
         """The same network with its weights in memory.
 
         Returns:
-            What `TwoLayer.random` gives.
+            The network of `TwoLayer.random`.
         """
         form: dict[str, Any] = {
             name: getattr(self, name) for name in ("scaling", "bias", "activation", "seed", "dtype")
@@ -193,13 +193,13 @@ class StreamedTwoLayer(Network):
         return TwoLayer.random(self.dim, self.width, output_bias=self.output_bias is not None, **form)
 
 
-# inside the class the name is that of an attribute
+# inside the class, the name denotes an attribute
 _activation = activation
 
 
 def _ends(width: int, rows: int) -> list[tuple[int, int]]:
-    # torch draws normal numbers sixteen at a time: cut at multiples of 16 neurons, the last piece at least that
-    # long, the pieces are those of one long draw
+    # torch draws normal numbers in groups of sixteen: cut at multiples of 16 neurons, with the last piece at least that
+    # long, the pieces agree with one long draw
     rows = max(16, rows // 16 * 16)
     starts = list(range(0, width, rows))
     if len(starts) > 1 and width - starts[-1] < 16:

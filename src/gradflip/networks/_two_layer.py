@@ -28,13 +28,13 @@ _BLOCK = 2**25  # pre-activations of a forward or backward pass
 class TwoLayer(Network):
     """The network f(x) = m^(-1/2) sum_j a_j sigma(w_j . x + b_j) + c of width m on inputs of dimension d.
 
-    A frozen value: nothing changes it in place. It computes in the type of its weights. `gradient_ray` and `flip` take
-    products in that type too (in float32 for float16 weights) and sums over neurons in float64; `flip` takes both in
-    float64 for smooth activations, and again on the rows that float32 cannot settle.
+    A frozen value that computes in the type of its weights. `gradient_ray` and `flip` take products in that type too
+    (float32 for float16 weights) and sums over neurons in float64; for smooth activations, and on rows that float32
+    cannot settle, `flip` takes both in float64.
 
     Attributes:
         W: First-layer weights, `(m, d)`.
-        a: Top weights, `(m,)`; the papers' are +-1.
+        a: Top weights, `(m,)`; +-1 in the papers.
         bias: First-layer biases, `(m,)`, or `None`.
         output_bias: The constant c, or `None`.
         activation: sigma, an `Activation`.
@@ -62,7 +62,7 @@ class TwoLayer(Network):
         activation: str | Activation = "relu",
         scaling: Scaling = "unit",
     ) -> None:
-        """Take the weights as they are; they are not copied, and must not be changed afterwards.
+        """Take the weights without a copy; they must not change afterwards.
 
         Args:
             W: First-layer weights.
@@ -70,7 +70,7 @@ class TwoLayer(Network):
             bias: First-layer biases, or `None`.
             output_bias: The constant c, or `None`.
             activation: A name or an `Activation`.
-            scaling: Which of the papers' scalings the weights are in.
+            scaling: Scaling of the weights.
 
         Raises:
             UsageError: If shapes or types do not fit together, or a weight is not finite.
@@ -137,7 +137,7 @@ class TwoLayer(Network):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.W.device
 
     def __call__(self, x: Float[Tensor, "... d"]) -> Float[Tensor, ...]:
@@ -213,11 +213,11 @@ class TwoLayer(Network):
         """The same network on another device or in another type.
 
         Args:
-            device: Where to, or `None` to stay.
+            device: The device, or `None` to keep it.
             dtype: Type of the weights, or `None` to keep it.
 
         Returns:
-            A network; this one where nothing changes.
+            The network; this object if nothing changes.
         """
         device, dtype = device or self.W.device, dtype or self.W.dtype
         if torch.device(device) == self.W.device and dtype == self.W.dtype:
@@ -235,7 +235,7 @@ class TwoLayer(Network):
             to: `"unit"` or `"sqrt-d"`.
 
         Returns:
-            A network; this one if it is in that scaling already.
+            The network; this object if it already has that scaling.
 
         Raises:
             UsageError: If there is no such scaling.
@@ -272,8 +272,8 @@ class TwoLayer(Network):
             output_bias: Whether there is a constant c = +-1/sqrt(m), as in the published runs.
             activation: A name or an `Activation`.
             seed: Seed of the weights.
-            dtype: Type of the weights; torch's default if not given.
-            device: Where the network lives. The numbers are drawn on the CPU.
+            dtype: Type of the weights; torch's default type if not given.
+            device: Device of the network. The numbers are drawn on the CPU.
 
         Returns:
             A network.
@@ -316,7 +316,7 @@ class TwoLayer(Network):
 
         Args:
             path: The file, `.safetensors`.
-            about: More for its header, which `load` does not look at.
+            about: Further entries of its header, which `load` ignores.
 
         Raises:
             UsageError: If the activation is not a built-in one: its code cannot be saved.
@@ -391,5 +391,5 @@ class TwoLayer(Network):
         return (slice(start, start + size) for start in range(0, n, size))
 
 
-# inside the functions above `activation` is a parameter
+# inside the functions above, `activation` is a parameter
 _activation = activation

@@ -1,4 +1,4 @@
-"""A network and a batch of inputs -> the ray along the gradient -> the step that flips the prediction."""
+"""From a network and a batch of inputs to gradient rays, and to the steps that flip the predictions."""
 
 from gradflip.rays import _blocks as _blocks
 from gradflip.rays import _streamed as _streamed

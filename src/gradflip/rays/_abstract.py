@@ -1,4 +1,4 @@
-"""What a search along the gradient ray needs to know of a batch of rays."""
+"""The interface of a batch of rays for a search along them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flips of a network in memory: the finder, the type of the products, and the blocks that bound the memory."""
+"""Flips of a network in memory: the finder, the type of the products, and blocks that bound the memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OPERATIONS = 2  # blocks are that much larger where every torch operation costs
 
 @flips.register
 def _(network: TwoLayer, x: Tensor, finder: Finder | None, block: int | None) -> Flip:
-    """Rays of a block at a time, in the network's type where the finder can take them."""
+    """Search block by block, in the type of the network if the finder supports it."""
     x = checked_batch(network, x)
     block = checked_block(block)
     finder = finder or best_finder(network.activation, network.W.device)
@@ -41,7 +41,7 @@ def _(network: TwoLayer, x: Tensor, finder: Finder | None, block: int | None) ->
 
 
 def _rows(width: int, finder: Finder) -> int:
-    exact = isinstance(finder, CertifiedNewton | PiecewiseLinear)  # others hold many copies of a block
+    exact = isinstance(finder, CertifiedNewton | PiecewiseLinear)  # other finders hold several copies of a block
     least = _BLOCK_ROWS if exact else _BLOCK_ROWS // 2
     block = _BLOCK * (_OPERATIONS if isinstance(finder, PiecewiseLinear) else 1)
     return rows_per_block(_LARGEST_BLOCK, width, most=rows_per_block(block, width, least=least))
@@ -49,18 +49,18 @@ def _rows(width: int, finder: Finder) -> int:
 
 @contextmanager
 def _saying_what_fits(network: TwoLayer, rows: int) -> Iterator[None]:
-    """Tell what block would have fitted where memory runs out."""
-    free = free_memory(network.W.device)  # now: when it has run out, the buffers of the block are still held
+    """If memory runs out, say which block fits."""
+    free = free_memory(network.W.device)  # before the search: afterwards, the buffers of the block are still held
     try:
         yield
-    except RuntimeError as error:  # torch has no class of its own for it on the CPU
+    except RuntimeError as error:  # on the CPU, torch has no class for it
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         raise UsageError(_too_large(network, rows, free)) from error
 
 
 def _too_large(network: TwoLayer, rows: int, free: int | None) -> str:
-    row = 4 * network.width * 8  # float32 rows may be done again in float64
+    row = 4 * network.width * 8  # float32 rows may be computed again in float64
     fits = rows // 2 if free is None else min(rows - 1, int(0.5 * free) // row)
     what = f"flip ran out of memory: a block of {rows} inputs takes about {rows * row / 1e9:.3g} GB"
     if fits < 1:

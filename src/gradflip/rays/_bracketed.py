@@ -1,4 +1,4 @@
-"""The flip of a smooth network: a sign change bracketed and narrowed, on the whole batch at once."""
+"""Flips of any network: a sign change is bracketed and narrowed, on the whole batch at once."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from gradflip._errors import UsageError
 from gradflip.rays._abstract import AbstractRay
 from gradflip.rays._result import Certainty, Crossing, Flip
 
-_CLOSE = 1e-9  # the march has reached the bracket: nearer, phi is within rounding of zero and excludes nothing
+_CLOSE = 1e-9  # relative distance at which the march has reached the bracket: closer, phi is within rounding of zero
 
 
 @dataclass(frozen=True)
 class Bracketed:
     """Finds a flip of any network by expansion from the first-order guess and bracketed root finding.
 
-    A bracket phi(lower) >= 0 > phi(upper) with upper - lower <= rtol * upper is returned. It is *a* flip; that it is
-    the first is proved, where a bound M on |phi''| is known, by marching from 0:
+    The result is a bracket phi(lower) >= 0 > phi(upper) with upper - lower <= rtol * upper: *a* flip. Where a bound M
+    on |phi''| is known, a march from 0 proves that it is the first, since
 
         phi(t + h) >= phi(t) + h phi'(t) - h^2 M / 2
 
-    excludes a flip up to the root of the right-hand side, from where the march goes on until it has reached the
-    bracket.
+    excludes a flip up to the root of the right-hand side, from where the march continues until it reaches the bracket.
 
     Args:
         rtol: Width of the bracket relative to the step.
-        growth: Factor between the steps tried; the first is the first-order guess |f| / |g|^2.
-        reach: Largest step tried, as a multiple of the first-order guess.
-        max_marches: Evaluations spent on the proof that the flip is the first.
+        growth: Factor between trial steps, from the first-order guess |f| / |g|^2 on.
+        reach: Largest trial step, as a multiple of the first-order guess.
+        max_marches: Most evaluations of the proof that the flip is the first.
 
     Source: docs/mathematics/model.md, "Bracketed flips"; the root finder is Chandrupatla (1997).
     """
@@ -57,7 +56,7 @@ class Bracketed:
             ray: A batch of rays.
 
         Returns:
-            A `Flip` with certainty `CERTIFIED_FIRST` or `BRACKETED`, status `NOT_FOUND` where none was seen.
+            A `Flip` with certainty `CERTIFIED_FIRST` or `BRACKETED`, status `NOT_FOUND` if there is none within reach.
 
         Shape:
             Memory O(n m), time O(n m) per evaluation; about 15 evaluations, and the march.
@@ -87,7 +86,7 @@ def bracket(ray: AbstractRay, settings: Bracketed) -> tuple[Tensor, Tensor, Tens
 
     Args:
         ray: Rays, each with f and g not zero.
-        settings: How far to look, and how narrow a bracket.
+        settings: The reach and width of the search.
 
     Returns:
         Positions of the rays with a sign change, the ends of its bracket, and evaluations of phi.
@@ -99,7 +98,7 @@ def bracket(ray: AbstractRay, settings: Bracketed) -> tuple[Tensor, Tensor, Tens
 
 
 def _expand(ray: AbstractRay, growth: float, reach: float) -> tuple[Tensor, Tensor, int]:
-    """The first two of the steps tried between which phi goes below zero, inf where it does not; how many tried."""
+    """The first trial steps between which phi goes below zero, the upper inf if there are none; evaluations of phi."""
     guess = ray.value.abs() / ray.gradient_norm**2
     lo, hi = torch.zeros_like(guess), torch.full_like(guess, torch.inf)
     factor, tried = 1.0, 0
@@ -108,11 +107,11 @@ def _expand(ray: AbstractRay, growth: float, reach: float) -> tuple[Tensor, Tens
         tried += 1
         trial = factor * guess[open_rows]
         rays = ray.rows(open_rows)
-        # strictly below rounding noise, so that a network that only dies along the ray has not flipped
+        # strictly below rounding, so that a network that merely dies along the ray does not flip
         phi = rays.phi(trial)
         below = phi < -rays.rounding(trial)
         hi[open_rows[below]] = trial[below]
-        above = phi >= 0  # what is below 0 within rounding is neither end of a bracket
+        above = phi >= 0  # a value below 0 within rounding is neither end of a bracket
         lo[open_rows[above]] = trial[above]
         open_rows = open_rows[~below]
         factor *= growth
@@ -135,7 +134,7 @@ def _narrow(ray: AbstractRay, lo: Tensor, hi: Tensor, rtol: float, max_steps: in
         x = a + t * (b - a)
         fx = ray.phi(x)
         same = (fx >= 0) == (fa >= 0)
-        # rows that are narrow enough stay as they are, so that no row depends on how long another takes
+        # narrow rows stay as they are, so that no row depends on the number of steps of another
         same, turned = same & wide, ~same & wide
         c, fc = torch.where(same, a, torch.where(turned, b, c)), torch.where(same, fa, torch.where(turned, fb, fc))
         b, fb = torch.where(turned, a, b), torch.where(turned, fa, fb)
@@ -156,11 +155,11 @@ def _narrow(ray: AbstractRay, lo: Tensor, hi: Tensor, rtol: float, max_steps: in
 
 
 def _no_flip_before(ray: AbstractRay, lower: Tensor, max_marches: int) -> tuple[Tensor, int]:
-    """Where a bound on the curvature proves phi >= 0, up to rounding, on (0, lower); how many marches it took."""
+    """Whether a bound on the curvature proves phi >= 0, up to rounding, on (0, lower); the number of marches."""
     bend = ray.bend()
     if bend is None or not len(lower):
         return torch.zeros_like(lower, dtype=torch.bool), 0
-    # as near the bracket as rounding lets phi be told from zero: for inputs near the boundary that is not very near
+    # as close to the bracket as phi exceeds its rounding: not very close for inputs near the boundary
     near = 4 * ray.rounding(lower) / ray.slope(lower).abs()
     goal = lower - torch.minimum(torch.maximum(near, _CLOSE * lower), 1e-3 * lower)
     t = torch.zeros_like(lower)

@@ -1,4 +1,4 @@
-"""Flips from files: a user's own weights and inputs."""
+"""Flips of a user's own weights and inputs, from files."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from gradflip.rays._result import Flip
 
 
 def flip_files(weights: Path, inputs: Path, *, key: str = "x", activation: str | None = None) -> Flip:
-    """The flips of the inputs in one file, of the two-layer network in another.
+    """The flips of a two-layer network at inputs, both read from files.
 
     Args:
         weights: `.npz` or `.safetensors` with W `(m, d)` and a `(m,)` of +-1; optionally bias, output_bias, scaling,
             activation.
         inputs: `.npy`, `.npz` or `.safetensors` with an array `(n, d)`.
-        key: Name of that array where the file has several.
-        activation: The activation where the file does not name it.
+        key: Name of that array if the file has several.
+        activation: The activation if the file does not name it.
 
     Returns:
         A `Flip`.
 
     Raises:
-        FileError: If a file is missing or damaged, or what it holds does not fit.
+        FileError: If a file is missing or damaged, or its content does not fit.
     """
     network = TwoLayer.load(weights, activation=activation)
     if not bool((network.a.abs() == 1).all()):
@@ -64,7 +64,7 @@ def _load_inputs(path: Path, key: str) -> Tensor:
             from safetensors.numpy import load_file
 
             arrays = load_file(str(path))
-    except Exception as error:  # zipfile, numpy and safetensors each have their own
+    except Exception as error:  # zipfile, numpy and safetensors each raise their own
         raise FileError(f"{path} is not a readable .npy, .npz or .safetensors file: {error}.") from error
     if key not in arrays and len(arrays) != 1:
         raise FileError(f"{path} has no array {key!r}; name one of {', '.join(sorted(arrays))} with --key.")

@@ -1,4 +1,4 @@
-"""Network and inputs -> rays: the three matrix products, block by block, in buffers that are used again."""
+"""Rays of a network in memory: three matrix products, block by block, in reused buffers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def gradient_ray(network: TwoLayer | RandomNetwork, x: Float[Tensor, "n d"]) -> 
     Three matrix products, in the type of the network (float32 for a float16 one).
 
     Args:
-        network: A two-layer network, in memory or at random initialisation with weights that are never built.
+        network: A two-layer network in memory, or a `RandomNetwork` with one hidden layer.
         x: Inputs.
 
     Returns:
@@ -55,7 +55,7 @@ def _(network: TwoLayer, x: Tensor) -> Ray:
 
 
 def product_type(network: TwoLayer) -> torch.dtype:
-    """The type in which products with these weights are taken.
+    """The type of products with the weights of a network.
 
     Args:
         network: A network.
@@ -91,14 +91,14 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
     Args:
         network: A network.
         x: Checked inputs, in any type.
-        dtype: In which the products are taken.
-        rows: Inputs of a block.
+        dtype: Type of the products.
+        rows: Inputs per block.
 
     Yields:
-        Rays that share two buffers: each is overwritten by the next.
+        Rays in shared buffers: each overwrites the previous one.
 
     Raises:
-        UsageError: If a product overflows float64; what overflows float32 has value 0 and gradient 0.
+        UsageError: If a product overflows float64; rows that overflow float32 get value 0 and gradient 0.
     """
     a, c = network.a.to(dtype), network.output_bias or 0.0
     bias = None if network.bias is None else network.bias.to(dtype)
@@ -119,7 +119,7 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
         else:
             torch.mul(network.activation.derivative(u), a, out=v)
         _transposed_product(network, v, g)
-        if bent_at_zero:  # sigma(u) = u sigma'(u): f is g . x and what does not depend on x
+        if bent_at_zero:  # sigma(u) = u sigma'(u): f is g . x plus a term of the biases alone
             constant = u.new_full((len(block),), c) if bias is None else v @ bias / scale.root + c
             value = constant.to(torch.float64)
         else:
@@ -143,10 +143,10 @@ def gradient_rays(network: TwoLayer, x: Float[Tensor, "n d"], dtype: torch.dtype
 
 @dataclass(frozen=True)
 class _Scale:
-    """What rounding is relative to: `terms` for g, terms |x| + constant for f(x).
+    """The scale of rounding errors: `terms` for g, terms |x| + constant for f(x).
 
-    In float64 bounds on the sums of absolute terms. In float32, where each u_j is rounded by itself, ten times the root
-    of the sum of squares, which errors of independent signs do not reach; what is below is done again in float64.
+    In float64, bounds on the sums of absolute terms. In float32, where each u_j is rounded independently, ten times the
+    root of the sum of squares, which errors of independent signs do not reach; rows below are computed in float64.
     """
 
     root: float
@@ -166,7 +166,7 @@ class _Scale:
         return _Scale(root, rounding_of(a.dtype), float(total(weights * lengths)), constant + float(total(biases)))
 
     def doubtful(self, value: Tensor, norm: Tensor, input_norm: Tensor) -> Tensor:
-        """Where f or g may be zero up to rounding, or is not finite."""
+        """Whether f or g may be zero up to rounding, or is not finite."""
         small = value.abs() <= self.rounding * (self.terms * input_norm + self.constant)
         small |= norm <= self.rounding * self.terms
         return small | ~(value.isfinite() & norm.isfinite())
@@ -177,7 +177,7 @@ def _ten_roots(terms: Tensor) -> Tensor:
 
 
 def _weights(network: TwoLayer, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
-    """W in a type, by blocks of neurons where that needs a copy."""
+    """W in a type, block by block if that needs a copy."""
     if network.W.dtype == dtype:
         yield slice(0, network.width), network.W
         return
@@ -206,7 +206,7 @@ def _transposed_product(network: TwoLayer, q: Tensor, out: Tensor) -> None:
 
 
 def _directions(value: Tensor, g: Tensor, x: Tensor, scale: _Scale) -> tuple[Tensor, Tensor, bool]:
-    """|g|, |x|, and whether all rows are clear; g becomes sign(f) g / sqrt(m), so that f falls along -g."""
+    """|g|, |x|, and whether no row is doubtful; g becomes sign(f) g / sqrt(m), along which f falls."""
     g *= (_turn(value) / scale.root).to(g.dtype)[:, None]
     norm = torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)
     input_norm = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
@@ -221,11 +221,12 @@ def _turn(value: Tensor) -> Tensor:
 def _snapped(
     network: TwoLayer, u: Tensor, q: Tensor, norm: Tensor, input_norm: Tensor, scale: _Scale
 ) -> tuple[Tensor, Tensor]:
-    """Return f and |g|, exactly 0 where they are zero up to rounding of their own terms."""
+    """Both f and |g|, exactly 0 where they are zero up to rounding of their own terms."""
     value, sizes = weighted_sum(network.activation(u), network.a, network.output_bias or 0.0)
     if u.dtype != torch.float64:
-        sizes = torch.maximum(sizes, scale.terms * input_norm + scale.constant)  # each u_j is rounded by its products
-    # the sum of |terms| of g, by its largest coordinate; at most sqrt(d) below the exact scale of the norm
+        # each u_j carries the rounding of its products
+        sizes = torch.maximum(sizes, scale.terms * input_norm + scale.constant)
+    # the sum of |terms| of g, by its largest coordinate: at most a factor sqrt(d) below the exact scale of the norm
     largest = torch.maximum(network.W.amax(dim=1), -network.W.amin(dim=1)).to(torch.float64)
     slopes = q.to(torch.float64).abs() @ largest / scale.root
     finite = value.isfinite() & norm.isfinite()
@@ -246,7 +247,7 @@ def _compiled_slopes(compiled: ModuleType, network: TwoLayer, u: Tensor, a: Tens
 def _compiled_directions(
     compiled: ModuleType, g: Tensor, x: Tensor, value: Tensor, scale: _Scale
 ) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """`_directions`, and f = g . x + (what does not depend on x): sigma is homogeneous."""
+    """`_directions`, and f = g . x + (a term of the biases alone), since sigma is homogeneous."""
     norm, input_norm = torch.empty_like(value), torch.empty_like(value)
     columns = (value.numpy(), norm.numpy(), input_norm.numpy())
     numbers = (scale.root, scale.terms, scale.constant, scale.rounding)

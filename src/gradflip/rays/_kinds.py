@@ -1,4 +1,4 @@
-"""The two functions that a kind of network registers: its rays, and how its flips are searched for.
+"""The two functions that a kind of network registers: its rays, and the search for its flips.
 
 Each kind registers in a file of its own. A kind that registers `rays` alone is searched by `Bracketed`, in float64 and
 block by block.
@@ -30,7 +30,7 @@ def rays(network: object, x: Tensor) -> AbstractRay:
 
     Args:
         network: A network of a registered kind.
-        x: Inputs; a ray for each.
+        x: Inputs, one per ray.
 
     Raises:
         UsageError: If no rays are registered for this kind of network, or x does not fit it.
@@ -48,8 +48,8 @@ def flips(network: object, x: Tensor, finder: Finder | None, block: int | None) 
     Args:
         network: A network of a registered kind, or of one that registers `rays` alone.
         x: Inputs.
-        finder: The search; `None` for the best of this kind.
-        block: Inputs per block; `None` for as many as this kind works on best.
+        finder: The search; `None` for the best one.
+        block: Inputs per block; `None` for the best number.
 
     Returns:
         A `Flip`.
@@ -66,10 +66,10 @@ def checked_block(block: int | None) -> int | None:
     """The number of inputs per block, if one is given.
 
     Args:
-        block: The number.
+        block: The number, or `None`.
 
     Returns:
-        The same number.
+        The number as a Python integer, or `None`.
 
     Raises:
         UsageError: If it is not a positive integer.

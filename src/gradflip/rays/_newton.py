@@ -1,4 +1,4 @@
-"""The exact flip without sorting: certified Newton steps along phi, a row at a time, compiled."""
+"""Exact flips without sorting: certified Newton steps along phi, compiled, row by row."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from gradflip.rays._result import Crossing, Flip
 class CertifiedNewton:
     """Finds the first flip of a network with relu or leaky relu exactly, in a few passes over the neurons of a row.
 
-    phi = P - Q with P and Q convex, so the slopes of P and Q at the ends of an interval bound the slope of phi inside
-    it. A trial step is accepted only where that proves that no zero lies before it; then Newton steps close in until
-    no neuron switches between the last point and the zero, which is then the root of a linear function. Rows on which
-    the proof fails (phi that rises or rests, more than 60 passes) go to `PiecewiseLinear`, which sorts.
+    phi is a difference of convex functions, whose slopes at the ends of an interval bound the slope of phi inside. A
+    trial step is accepted only if these bounds prove that no zero lies before it. Newton steps then narrow the bracket
+    until no neuron switches between the last point and the zero, which is the root of a linear function. Rows on which
+    the proof fails (phi rises or stays constant, or more than 60 passes) go to `PiecewiseLinear`, which sorts.
 
     Args:
         reach: The first trial, as a multiple of the first-order guess |f| / |g|^2.
@@ -39,13 +39,13 @@ class CertifiedNewton:
             ray: A batch of rays, on the CPU.
 
         Returns:
-            A `Flip` with certainty `EXACT`; of a float32 ray, `NOT_FOUND` where float32 cannot settle the status.
+            A `Flip` with certainty `EXACT`; on a float32 ray, `NOT_FOUND` where float32 cannot settle the status.
 
         Raises:
             UsageError: If numba is not installed, or the activation is not two slopes that meet in 0.
 
         Shape:
-            No memory beside the result; time about three passes over u and v.
+            No memory beside the result; about three passes over u and v.
         """
         compiled = kernels()
         if compiled is None:
@@ -83,5 +83,5 @@ class CertifiedNewton:
         if all(settled):
             return flips
         rest = (~step.isfinite()).nonzero()[:, 0]
-        pieces = torch.split(rest, rows_per_block(BLOCK, ray.width))  # a copy of all rows would take too much
+        pieces = torch.split(rest, rows_per_block(BLOCK, ray.width))  # copying all at once takes too much memory
         return flips.replaced(rest, Flip.join([PiecewiseLinear()(ray.rows(piece)) for piece in pieces]))

@@ -1,4 +1,4 @@
-"""Which rays the compiled passes can serve, and whether they are there at all."""
+"""Whether the compiled passes are available, and for which rays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gradflip.networks import Activation
 
-_SHARE = 2**21  # numbers worth a thread of their own: on fewer, torch's own threads are still in the way
+_SHARE = 2**21  # numbers per thread: with fewer, torch's own threads still interfere
 
 
 @functools.cache
@@ -30,37 +30,37 @@ def kernels() -> ModuleType | None:
 
 
 def serves(sigma: Activation, device: torch.device) -> bool:
-    """Whether the compiled passes can take this activation: on the CPU, two slopes that meet in (0, 0).
+    """Whether the compiled passes support an activation: on the CPU, two slopes that meet at (0, 0).
 
     Args:
         sigma: The activation.
-        device: Where the network is.
+        device: Device of the network.
 
     Returns:
-        True if they can. At the kink itself sigma' must be the left slope, as for relu.
+        True if they do. At the kink itself, sigma' must be the left slope, as for relu.
     """
     return device.type == "cpu" and sigma.bends_at_zero
 
 
 def bends_at_zero(sigma: Activation) -> bool:
-    """Whether an activation is two slopes that meet in (0, 0), its derivative there the left one, as relu is.
+    """Whether an activation has two slopes that meet at (0, 0), where its derivative is the left slope, like relu.
 
     Args:
         sigma: The activation.
 
     Returns:
-        True for relu and leaky relu, not for abs, whose derivative in 0 is 0.
+        True for relu and leaky relu, not for abs, whose derivative at 0 is 0.
     """
     return sigma.bends_at_zero
 
 
 def left_slopes(sigma: Activation, u: Tensor, out: Tensor) -> Tensor:
-    """Write sigma'(u), at 0 the left slope.
+    """Write sigma'(u); at 0 it is the left slope.
 
     Args:
         sigma: An activation that `bends_at_zero`.
         u: Pre-activations.
-        out: Where to; may be u.
+        out: The result; may be u.
 
     Returns:
         `out`.
@@ -69,12 +69,12 @@ def left_slopes(sigma: Activation, u: Tensor, out: Tensor) -> Tensor:
 
 
 def in_threads(work: Callable[[slice], None], rows: int, width: int) -> None:
-    """Call `work` on slices that together are all rows, on as many threads as torch uses.
+    """Call `work` on slices that partition the rows, on up to as many threads as torch uses.
 
     Args:
-        work: Compiled passes that let go of the interpreter.
-        rows: How many rows.
-        width: Numbers in each.
+        work: Compiled passes, which release the interpreter lock.
+        rows: Number of rows.
+        width: Numbers per row.
     """
     threads = max(1, min(torch.get_num_threads(), rows, rows * width // _SHARE))
     if threads == 1:

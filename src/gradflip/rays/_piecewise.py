@@ -1,4 +1,4 @@
-"""The exact flip of a piecewise-linear network: find the piece on which phi goes below zero, then divide once."""
+"""Exact flips of piecewise-linear networks: find the piece on which phi goes below zero, then divide once."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ BLOCK = 2**19  # pre-activations of the rows sorted together: all of their neuro
 class PiecewiseLinear:
     """Finds the first flip of a piecewise-linear network exactly, up to the rounding of float64 sums.
 
-    phi is piecewise linear, starts at |f(x)|, and neurons that do not switch before s cancel out of phi(s). Of relu
-    and leaky relu phi mostly falls all the way, which the sums over what switches prove; Newton steps then find its
-    zero. Elsewhere the breakpoints up to a little past the first-order guess |f| / |phi'(0+)| are sorted, and all of
-    them only on the rays where that was not enough.
+    phi is piecewise linear, starts at |f(x)|, and neurons that do not switch before s cancel out of phi(s). With relu
+    and leaky relu, phi mostly falls throughout, which sums over the switching neurons prove; Newton steps then find its
+    zero. Otherwise the breakpoints up to a little past the first-order guess |f| / |phi'(0+)| are sorted, and all of
+    them only on rays where these do not suffice.
 
     Values and slopes within rounding of zero (`ROUNDING` of their terms) count as zero: touching zero is no flip.
 
     Args:
-        reach: How far the first attempt looks, as a multiple of the first-order guess.
+        reach: Reach of the first attempt, as a multiple of the first-order guess.
 
     Source: docs/mathematics/model.md, "Exact flips".
     """
@@ -44,13 +44,13 @@ class PiecewiseLinear:
             ray: A batch of rays.
 
         Returns:
-            A `Flip` with certainty `EXACT`; of a float32 ray, `NOT_FOUND` where float32 cannot settle the status.
+            A `Flip` with certainty `EXACT`; on a float32 ray, `NOT_FOUND` where float32 cannot settle the status.
 
         Raises:
             UsageError: If the activation is not piecewise linear.
 
         Shape:
-            Memory O(n + k) for k breakpoints looked at, of some rows at a time; time O(n m), plus their sort.
+            Memory O(n + k) for the k breakpoints of a block of rows; time O(n m), plus their sort.
         """
         if not ray.sigma.piecewise_linear:
             raise UsageError(
@@ -80,7 +80,7 @@ class PiecewiseLinear:
 
 
 def _within(ray: Ray, start: Start, reach: float) -> Crossing:
-    """Where phi first goes below zero up to so many times the first-order guess."""
+    """The first crossing up to a multiple of the first-order guess."""
     falls = start.slope < -rounding_of(ray.u.dtype) * start.slope_scale
     limit = torch.where(falls, reach * ray.value.abs() / -start.slope, torch.inf)
     breaks, gains = in_order(*switches(ray, limit), len(limit))
@@ -92,7 +92,7 @@ def _within(ray: Ray, start: Start, reach: float) -> Crossing:
 
 
 def _next_breakpoint(ray: Ray, limit: Tensor) -> Tensor:
-    """The first breakpoint beyond the limit of each row, inf if there is none."""
+    """The first breakpoint beyond the limit of each row, or inf."""
     nearest = torch.full_like(limit, torch.inf)
     for kink in ray.sigma.kinks:
         breaks = (ray.u.to(torch.float64) - kink) / ray.v

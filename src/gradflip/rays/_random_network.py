@@ -1,4 +1,4 @@
-"""Flips of networks at random initialisation: through products only, exact for two layers, bracketed for deep ones."""
+"""Flips of random networks through products only: exact for two layers, bracketed for deep networks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gradflip.rays._piecewise import PiecewiseLinear
 from gradflip.rays._ray import ROUNDING, Ray
 from gradflip.rays._result import Flip
 
-_DEEP_RTOL = 1e-10  # points nearer than 1e-12 of their length are one to a matrix that is never built
+_DEEP_RTOL = 1e-10  # an implicit matrix identifies points within 1e-12 of their length
 
 
 @rays.register
@@ -59,13 +59,13 @@ def flip_draws(draws: TwoLayerDraws) -> Flip:
     """The flips of independent random two-layer networks, each at its one input.
 
     Args:
-        draws: As `draw_two_layer` gives them.
+        draws: Networks from `draw_two_layer`.
 
     Returns:
         A `Flip`, one entry per draw; exact for piecewise-linear activations, else bracketed.
 
     Shape:
-        Time O(m) per draw, whatever d.
+        Time O(m) per draw, for any d.
     """
     finder = best_finder(draws.sigma, draws.u.device)
     x_norm = torch.full((1,), math.sqrt(draws.dim), dtype=torch.float64)
@@ -81,7 +81,7 @@ def best_finder(sigma: Activation, device: torch.device) -> CertifiedNewton | Pi
 
     Args:
         sigma: The activation.
-        device: Where the rays are.
+        device: Device of the rays.
 
     Returns:
         An exact one for piecewise-linear activations, else `Bracketed`.
@@ -92,7 +92,7 @@ def best_finder(sigma: Activation, device: torch.device) -> CertifiedNewton | Pi
 
 
 def _shallow_rays(network: RandomNetwork, x: Tensor) -> list[Ray]:
-    """The rays of a network with one hidden layer, a batch for each draw."""
+    """The rays of a network with one hidden layer, one batch per draw."""
     value, g = network.value_and_gradient(x)
     (W,) = network.layers
     u = W.matvec(x.to(torch.float64))
@@ -117,11 +117,11 @@ def _ray(u: Tensor, v: Tensor, a: Tensor, sigma: Activation, value: Tensor, norm
 @final
 @dataclass(frozen=True, eq=False)
 class _DeepRay(AbstractRay):
-    """Rays of a random network of any depth, known by forward and backward passes.
+    """Rays of a random network of any depth, evaluated by forward and backward passes.
 
     Attributes:
         network: The network.
-        x: Inputs, also of the rows that are left out.
+        x: All inputs, also of excluded rows.
         direction: sign(f(x)) g.
         value: f(x).
         gradient_norm: |g|.
@@ -165,7 +165,7 @@ class _DeepRay(AbstractRay):
         return None
 
     def _moved(self, s: Tensor) -> Tensor:
-        """x(s); of several draws for all rows, since their products are taken together."""
+        """x(s); with several draws for all rows, since their products are taken together."""
         if self.network.draws is None:
             return self.x[self.index] - s.unsqueeze(-1) * self.direction[self.index]
         steps = s.new_zeros(self.x.shape[:-1].numel())

@@ -1,4 +1,4 @@
-"""The restriction of a two-layer network to the ray along its input gradient: all that a flip depends on."""
+"""The restriction of a two-layer network to the ray along its input gradient, which determines the flip."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from gradflip.rays._abstract import AbstractRay
 ROUNDING = 1e-12
 """Relative rounding allowed to a float64 sum: it counts as zero when |sum| <= ROUNDING * (sum of |terms|).
 
-Sums of k terms in float64 err by about sqrt(k) 2^-53 of that scale, so this holds for k = m + d far beyond 10^6, and
-what it hides, a value of 10^-12 of its own terms, has no sign that float64 could know.
+Sums of k terms in float64 err by about sqrt(k) 2^-53 of that scale, so this holds for k = m + d far beyond 10^6.
+Float64 cannot determine the sign of the values that it hides, at most 10^-12 of their own terms.
 """
 
 ROUNDING32 = 1e-6
-"""The same where the products are float32: such a sum is not zero but undecided, and is taken again in float64."""
+"""The same for float32 products: such a sum is undecided, not zero, and is computed again in float64."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Ray(AbstractRay):
-    """Networks of one width restricted to the rays x(s) = x - s sign(f(x)) grad f(x), a batch of them.
+    """A batch of two-layer networks restricted to the rays x(s) = x - s sign(f(x)) grad f(x).
 
     On ray i the pre-activations are u_i - s v_i, so that with sigma and the output bias c
 
         phi_i(s) = sign(f(x_i)) f(x_i(s)) = sign(f(x_i)) (m^(-1/2) sum_j a_j sigma(u_ij - s v_ij) + c).
 
-    Sums over neurons are taken in float64, also where u, v and a are float32.
+    Sums over neurons are taken in float64, even if u, v and a are float32.
 
     Attributes:
         u: Pre-activations W x + b, float32 or float64.
-        v: How fast they fall along the ray, sign(f(x)) W g; zero where f(x) = 0 or g = 0. In the type of u.
+        v: Their rate of fall along the ray, sign(f(x)) W g; zero where f(x) = 0 or g = 0. In the type of u.
         a: Top weights, in the type of u.
         c: Output bias, 0 if there is none.
         sigma: The activation.
@@ -45,7 +45,7 @@ class Ray(AbstractRay):
         gradient_norm: |g|, 0 where g is zero up to rounding, float64.
         input_norm: |x|, float64.
         slope_at_zero: phi'(0), with the left slope of sigma for a neuron that starts on a kink; -|g|^2 where none does.
-            None where nobody has summed it yet.
+            `None` if it has not been computed.
 
     Shape:
         u, v `(n, m)`; a `(m,)`; value, gradient_norm, input_norm, slope_at_zero `(n,)`.
@@ -73,11 +73,11 @@ class Ray(AbstractRay):
         gradient_norm: Float[Tensor, " n"],
         input_norm: Float[Tensor, " n"],
     ) -> Ray:
-        """The ray with these pre-activations, its value computed from them.
+        """A ray whose value is computed from its pre-activations.
 
         Args:
-            u: As for `Ray`, like all others.
-            v: How fast they fall.
+            u: Pre-activations.
+            v: Their rate of fall.
             a: Top weights.
             c: Output bias.
             sigma: The activation.
@@ -126,7 +126,7 @@ class Ray(AbstractRay):
         return -self.value.sign() * (falls @ self.a.to(torch.float64)) / math.sqrt(self.width)
 
     def rounding(self, s: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """The stated rounding bound on phi(s): values within it of zero are not told from zero.
+        """The rounding bound on phi(s): smaller values count as zero.
 
         `ROUNDING`, or `ROUNDING32` for a float32 ray, times the sum of the absolute terms at 0 and of their changes up
         to s.
@@ -179,7 +179,7 @@ def rounding_of(dtype: torch.dtype) -> float:
     """The relative rounding allowed to sums whose terms come from products of this type.
 
     Args:
-        dtype: Of the products.
+        dtype: Type of the products.
 
     Returns:
         `ROUNDING` or `ROUNDING32`.
@@ -188,7 +188,7 @@ def rounding_of(dtype: torch.dtype) -> float:
 
 
 def snap(number: Tensor, scale: Tensor, rounding: float = ROUNDING) -> Tensor:
-    """`number`, with what is zero up to rounding made exactly 0.
+    """Replace numbers that are zero up to rounding by exactly 0.
 
     Args:
         number: A sum.

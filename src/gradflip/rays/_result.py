@@ -1,4 +1,4 @@
-"""The result of a search along the gradient ray: the step, and how sure one can be of it."""
+"""The result of a search along the gradient ray: the step, and how it is known."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class FlipStatus(enum.IntEnum):
     FLAT = 1
     """The gradient is zero: there is no ray."""
     FLIPPED = 2
-    """The prediction flips at the step given."""
+    """The prediction flips at the step."""
     NEVER = 3
     """Proved: the sign never changes along the ray."""
     NOT_FOUND = 4
-    """A search that is not exact saw no change as far as it looked."""
+    """An inexact search saw no sign change within its reach."""
 
 
 class Certainty(enum.IntEnum):
@@ -44,7 +44,7 @@ class Certainty(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where phi first goes below zero, `(n,)` each; `NOT_FOUND` where a search has not seen it."""
+    """The point at which phi first goes below zero, `(n,)` each; `NOT_FOUND` if a search has not seen it."""
 
     status: Tensor
     step: Tensor
@@ -121,16 +121,16 @@ class Flip:
         finder: str,
         certainty: Tensor | Certainty = Certainty.EXACT,
     ) -> Flip:
-        """The flips that a search amounts to: `BOUNDARY` and `FLAT` come before what it saw, and are exact.
+        """The flips of a search: `BOUNDARY` and `FLAT` take precedence over its result, and are exact.
 
         Args:
-            crossing: What the search saw on every row.
+            crossing: Result of the search on every row.
             value: f(x).
             gradient_norm: |g|.
             input_norm: |x|.
-            passes: Passes over the neurons, of each row or of all.
+            passes: Passes over the neurons, per row or for all.
             finder: The search.
-            certainty: How the search knows the status and step of a row.
+            certainty: How status and step are known, per row or for all.
 
         Returns:
             A `Flip`; its interval and step are 0 on the boundary and inf where there is no flip.
@@ -185,7 +185,7 @@ class Flip:
         return torch.where(boundary, 0.0, self.perturbation / self.input_norm)
 
     def at(self, epsilon: float | Float[Tensor, ...]) -> Float[Tensor, ...]:
-        """Robust share at a budget: of the batch, how much a single gradient step of norm <= epsilon does not flip.
+        """Robust share at a budget: the share of the batch that no single gradient step of norm <= epsilon flips.
 
         Args:
             epsilon: One budget or many, L2 norms of the perturbation in the units of the input.
@@ -217,11 +217,11 @@ class Flip:
         return pl.DataFrame(frame)
 
     def replaced(self, rows: Tensor, by: Flip) -> Flip:
-        """These flips with some rows computed again; passes add up.
+        """These flips with some rows replaced; their passes add up.
 
         Args:
             rows: Positions of the rows.
-            by: A `Flip` of them.
+            by: A `Flip` of these rows.
 
         Returns:
             All flips, with the finder and type of these.

@@ -1,4 +1,4 @@
-"""The flip of a network whose weights are drawn again for every pass: sums over blocks of neurons."""
+"""Flips of a network whose weights are drawn again in every pass: sums over blocks of neurons."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gradflip.rays._kinds import Finder, checked_block, flips, rays, refine
 from gradflip.rays._ray import Ray, rounding_of, snap, weighted_sum
 from gradflip.rays._result import Crossing, Flip, FlipStatus
 
-_REACHES = (1.25, 10.0, math.inf)  # how far past the first-order guess the passes look
+_REACHES = (1.25, 10.0, math.inf)  # of the passes, as multiples of the first-order guess
 _BLOCK = 2**21  # pre-activations
 _SORT_BLOCK = 2**26  # breakpoints of the last pass, which sorts all of them
 
@@ -47,8 +47,8 @@ def _(network: StreamedTwoLayer, x: Tensor, finder: Finder | None, block: int | 
 
     Shape:
         x `(n, d)`. Memory: 100 MB and about 16 bytes for each neuron and image that switches; four products and two
-        draws of W, and two products and a draw more where the flip is not within 1.25 times the first-order guess, or
-        not within 10 times: then all breakpoints are looked at, of 1 GB of rows a pass.
+        draws of W, and two products and a draw more if the flip lies beyond 1.25 times the first-order guess, and again
+        beyond 10 times: the last pass takes all breakpoints, of 1 GB of rows at a time.
     """
     x = checked_batch(network, x)
     checked_block(block)
@@ -92,7 +92,7 @@ def _flip(network: StreamedTwoLayer, x: Tensor, dtype: torch.dtype) -> Flip:
 
 
 def _value_and_gradient(network: StreamedTwoLayer, x: Tensor) -> tuple[Tensor, Tensor, float]:
-    # the last, the terms that rounding is relative to: in float32, where each u_j is rounded by itself, ten times the
+    # f, its gradient, and the scale of rounding: in float32, where each u_j is rounded independently, ten times the
     # root of the sum of squares
     root, rounding, sigma = math.sqrt(network.width), rounding_of(x.dtype), network.activation
     c = network.output_bias or 0.0
@@ -101,7 +101,7 @@ def _value_and_gradient(network: StreamedTwoLayer, x: Tensor) -> tuple[Tensor, T
     lengths = 0.0
     for W, a, bias, u in _products(network, x):
         hidden, absolute = weighted_sum(sigma(u), a, 0.0)
-        share = math.sqrt(len(a)) / root  # weighted_sum divides by the root of the block's own width
+        share = math.sqrt(len(a)) / root  # weighted_sum divides by the root of the block's width
         value += share * hidden
         sizes += share * absolute
         q = sigma.derivative(u).mul_(a)
@@ -120,30 +120,30 @@ def _value_and_gradient(network: StreamedTwoLayer, x: Tensor) -> tuple[Tensor, T
 
 
 def _size(network: StreamedTwoLayer, x: Tensor) -> Tensor:
-    """|x|, with the 1 that a bias is multiplied by."""
+    """|x|, plus 1 for the input of the biases."""
     norm: Tensor = torch.linalg.vector_norm(x, dim=1, dtype=torch.float64)
     return norm + 1.0 if network.bias else norm
 
 
 def _crossings(network: StreamedTwoLayer, x: Tensor, g: Tensor, value: Tensor, limit: Tensor, terms: float) -> Crossing:
-    """Where phi first goes below 0, of all that switches up to the limits."""
+    """The first crossings up to the limits."""
     n, one = len(x), torch.ones(len(x), dtype=torch.float64)
     start = Start(*(torch.zeros(n, dtype=torch.float64) for _ in range(3)))
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    breakpoints: list[tuple[Tensor, Tensor, Tensor]] = []
     for W, a, _, u in _products(network, x):
-        share = math.sqrt(len(a) / network.width)  # a ray divides by the root of its own width
+        share = math.sqrt(len(a) / network.width)  # a ray divides by the root of its width
         ray = Ray(u, g @ W.mT, a, 0.0, network.activation, value, one, one)
         start = start.plus(Start.of(ray), share)
         row, at, gain = switches(ray, limit)
-        found.append((row.to(torch.int32), at, (share * gain).to(x.dtype)))
+        breakpoints.append((row.to(torch.int32), at, (share * gain).to(x.dtype)))
     constant = torch.full_like(value, abs(network.output_bias or 0.0))
     height_scale, slope_scale = start.height_scale + constant, start.slope_scale
     if x.dtype != torch.float64:
         height_scale = terms * _size(network, x) + constant
         slope_scale = terms * torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)
     start = Start(start.slope, height_scale, slope_scale)
-    row, at, gain = (torch.cat(column) for column in zip(*found, strict=True))
-    del found
+    row, at, gain = (torch.cat(column) for column in zip(*breakpoints, strict=True))
+    del breakpoints
     crossings = []
     for i in range(n):
         own, index = row == i, torch.tensor([i])
@@ -154,6 +154,6 @@ def _crossings(network: StreamedTwoLayer, x: Tensor, g: Tensor, value: Tensor, l
 
 
 def _products(network: StreamedTwoLayer, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor]]:
-    """(W, a, bias, u) of block after block."""
+    """(W, a, bias, u) block by block."""
     for _, W, a, bias in network.blocks(x.dtype, rows=rows_per_block(_BLOCK, len(x))):
         yield W, a, bias, x @ W.mT if bias is None else torch.addmm(bias, x, W.mT)
