@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-Matrices = tuple[Float[Tensor, "m k"], ...]
+Matrices = tuple[Float[Tensor, "_ _"], ...]
 
 
 class Projection(NamedTuple):
@@ -30,7 +30,7 @@ class Projection(NamedTuple):
     """
 
     weights: Matrices
-    moved: tuple[Bool[Tensor, " m"], ...]
+    moved: tuple[Bool[Tensor, " _"], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class RowBall:
     centre: Matrices
     radii: tuple[float, ...]
 
-    def distances(self, weights: Matrices) -> tuple[Float[Tensor, " m"], ...]:
+    def distances(self, weights: Matrices) -> tuple[Float[Tensor, " _"], ...]:
         """Distance of every row from its centre.
 
         Args:
