@@ -142,7 +142,8 @@ def test_a_measure_has_one_name_that_is_known_by_the_table_of_measures():
         assert MEASURES[experiment.measure.name] == experiment.measure
     assert len({measure.hashed_as for measure in MEASURES.values()}) == len(MEASURES) == 9
     names = {"adversarial-attacks", "ball-certified", "ball-cone", "ball-lemmas", "lazy-flip"}
-    assert set(MEASURES) == names | {f"random-{kind}" for kind in ("flip-probability", "any-width", "joint-law", "depth")}
+    random = {f"random-{kind}" for kind in ("flip-probability", "any-width", "joint-law", "depth")}
+    assert set(MEASURES) == names | random
 
 
 def test_the_four_experiments_of_montanari_and_wu_are_there():

@@ -19,6 +19,7 @@ from gradflip.experiments.random._shapes import GROWING, PAPERS, SHAPES, covered
 
 __all__ = [
     "ATTACKS", "CHOSEN", "COMPARED", "EXPERIMENTS", "FIXED", "GROWING", "INDEPENDENT", "IN_BALL", "IN_CONE", "MAIN",
-    "MEASURES", "OUTSIDE", "PAPERS", "SHAPES", "VARIANTS", "Chapter", "Experiment", "Family", "Group", "Outcome", "Plan",
-    "Settings", "bibtex", "covered", "environment", "plan", "plan_of", "prepare_data", "run", "select_experiments",
+    "MEASURES", "OUTSIDE", "PAPERS", "SHAPES", "VARIANTS", "Chapter", "Experiment", "Family", "Group", "Outcome",
+    "Plan", "Settings", "bibtex", "covered", "environment", "plan", "plan_of", "prepare_data", "run",
+    "select_experiments",
 ]  # fmt: skip
