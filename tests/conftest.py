@@ -63,18 +63,31 @@ def fashion_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["machine-fonts", "no-fonts"])
-def browser(request, tmp_path_factory):
-    """Chromium, once with the fonts of the machine and once with none that it knows."""
+@pytest.fixture(scope="session")
+def _browsers(tmp_path_factory):
+    """Opens Chromium with the fonts of the machine, or with none that it knows, when first asked for either."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    opened = {}
     with playwright.sync_playwright() as running:
-        environment = dict(os.environ)
-        if request.param == "no-fonts":  # a page's layout must not depend on which fonts a machine has
-            folder = tmp_path_factory.mktemp("fontconfig")
-            (folder / "fonts.conf").write_text(NO_FONTS)
-            environment["FONTCONFIG_FILE"] = str(folder / "fonts.conf")
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env=environment)
-        yield opened
-        opened.close()
+
+        def browser_with(fonts: str):
+            if fonts not in opened:
+                environment = dict(os.environ)
+                if fonts == "no-fonts":  # a page's layout must not depend on which fonts a machine has
+                    folder = tmp_path_factory.mktemp("fontconfig")
+                    (folder / "fonts.conf").write_text(NO_FONTS)
+                    environment["FONTCONFIG_FILE"] = str(folder / "fonts.conf")
+                opened[fonts] = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS, env=environment)
+            return opened[fonts]
+
+        yield browser_with
+        for one in opened.values():
+            one.close()
+
+
+@pytest.fixture(scope="module", params=["machine-fonts", "no-fonts"])
+def browser(request, _browsers):
+    """Chromium, once with the fonts of the machine and once with none that it knows."""
+    return _browsers(request.param)

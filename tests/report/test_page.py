@@ -6,10 +6,14 @@ from gradflip.report import write_report
 from lazy_rows import folder_with, table
 
 
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
+    return write_report([folder_with(tmp_path_factory.mktemp("page"), table())])
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1100], ids=["phone", "desk"])
-def test_the_page_draws_its_figures_without_errors_or_requests(browser, tmp_path, scheme, width):
-    page_file = write_report([folder_with(tmp_path, table())])
+def test_the_page_draws_its_figures_without_errors_or_requests(browser, page_file, scheme, width):
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text))
@@ -28,9 +32,9 @@ def test_the_page_draws_its_figures_without_errors_or_requests(browser, tmp_path
     page.close()
 
 
-def test_ticking_off_a_width_takes_its_curves_and_rows_away(browser, tmp_path):
+def test_ticking_off_a_width_takes_its_curves_and_rows_away(browser, page_file):
     page = browser.new_page(viewport={"width": 1100, "height": 900})
-    page.goto(write_report([folder_with(tmp_path, table())]).as_uri())
+    page.goto(page_file.as_uri())
     page.wait_for_function("document.querySelectorAll('.chart svg').length === 3")
     page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
     rows = page.locator("tr[data-at]:visible")

@@ -60,9 +60,10 @@ class Figure:
         spec = self._spec()
         text = json.dumps(spec)
         atomic_write(folder / f"{self.name}.vl.json", json.dumps(spec, indent=1).encode())
-        atomic_write(folder / f"{self.name}.svg", vlc.vegalite_to_svg(text).encode())
-        atomic_write(folder / f"{self.name}.png", vlc.vegalite_to_png(text, scale=2))
-        atomic_write(folder / f"{self.name}.pdf", vlc.vegalite_to_pdf(text))
+        drawn = vlc.vegalite_to_svg(text)  # once: the other forms are made of it, to the same pixels
+        atomic_write(folder / f"{self.name}.svg", drawn.encode())
+        atomic_write(folder / f"{self.name}.png", vlc.svg_to_png(drawn, scale=2))
+        atomic_write(folder / f"{self.name}.pdf", vlc.svg_to_pdf(drawn))
         atomic_write(folder / f"{self.name}.csv", self.numbers.write_csv().encode())
 
     def _spec(self) -> dict[str, Any]:

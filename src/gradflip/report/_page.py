@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from importlib import resources
@@ -66,8 +67,6 @@ def _save(run: DrawnRun) -> None:
 
 
 def _render(runs: list[DrawnRun]) -> str:
-    import vl_convert as vlc
-
     templates = resources.files("gradflip.report").joinpath("templates")
     pages = {entry.name: entry.read_text() for entry in templates.iterdir() if entry.name.endswith(".html.j2")}
     families = list({family.name: family for run in runs for family in run.families}.values())
@@ -80,7 +79,6 @@ def _render(runs: list[DrawnRun]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "math": _math, "prose": _prose}
-    bundle = vlc.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;")
     return environment.get_template("report.html.j2").render(
         version=__version__,
         subjects=[family.subject for family in families],
@@ -96,9 +94,18 @@ def _render(runs: list[DrawnRun]) -> str:
         choices=_choices(runs, families),
         sections=_sections(runs),
         exhibits=gallery(runs[0].observations),
-        script=Markup(bundle.replace("</script", "<\\/script")),
+        script=Markup(_drawing_library()),
         page_script=Markup(templates.joinpath("report.js").read_text()),
     )
+
+
+@functools.cache
+def _drawing_library() -> str:
+    """The JavaScript that draws the charts; to bundle it takes more than a second."""
+    import vl_convert as vlc
+
+    bundle: str = vlc.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;")
+    return bundle.replace("</script", "<\\/script")
 
 
 def _template(family: Family) -> str:
