@@ -109,7 +109,8 @@ def test_quantiles_and_shares_of_any_width_are_those_of_its_observations():
 
 @pytest.mark.parametrize(("width", "share"), [(1, 1.0), (2, 0.74), (5, 0.24), (10, 0.05)])
 def test_narrow_relu_networks_never_flip_as_often_as_the_spec_says(width, share):
-    rows, _ = measured("any-width", WIDTH | {"width": width, "draws": 1000})
+    draws = 300 if share == 1.0 else WIDTH["draws"]  # a network that may never flip does not, in every draw
+    rows, _ = measured("any-width", WIDTH | {"width": width, "draws": draws})
     assert rows[0]["unflipped"] == pytest.approx(share, abs=0.03)
 
 
