@@ -27,6 +27,7 @@ layers: $(VENV)/.installed-dev
 SHAPES := gradflip.networks,gradflip.gaussian,gradflip.theory,gradflip.rays,gradflip.attacks,gradflip.lazy,gradflip.certificates,shapes.check
 tests: $(VENV)/.installed-dev
 	$(BIN)/pytest -n 2 -rs --cov --cov-report=term --jaxtyping-packages=$(SHAPES)
+	$(BIN)/pytest tests/test_checks.py  # what the annotations above refuse: numpy where they say Tensor
 
 # the laws of random networks in full: minutes, where `tests` takes two configurations of each
 laws: $(VENV)/.installed-dev

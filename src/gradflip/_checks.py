@@ -86,8 +86,20 @@ def finite(name: str, x: Tensor) -> None:
     Raises:
         UsageError: If one is NaN or infinite; it says how many.
     """
-    if bad := _not_finite(x):
-        raise UsageError(f"{name} must be finite, got {bad} entries that are NaN or infinite.")
+    if not is_finite(x):
+        raise UsageError(f"{name} must be finite, got {_not_finite(x)} entries that are NaN or infinite.")
+
+
+def is_finite(x: Tensor) -> bool:
+    """Whether all entries are finite, without memory proportional to x.
+
+    Args:
+        x: Any tensor.
+
+    Returns:
+        True if there is no NaN and no infinity.
+    """
+    return not x.numel() or all(math.isfinite(float(end)) for end in torch.aminmax(x.detach()))
 
 
 def array(name: str, value: object) -> Tensor:
@@ -187,8 +199,8 @@ def examples(
         )
     if device is not None:
         _check_device(x_name, points, device)
-    if bad := _not_finite(points):
-        raise UsageError(f"{x_name} must be finite, got {bad} NaN or infinite entries.")
+    if not is_finite(points):
+        raise UsageError(f"{x_name} must be finite, got {_not_finite(points)} NaN or infinite entries.")
     wrong = labels[(labels != 1) & (labels != -1)]
     if len(wrong):
         raise UsageError(f"{y_name} must hold only -1 and +1, got {float(wrong[0]):g}.")
@@ -213,9 +225,6 @@ def _check_device(name: str, x: Tensor, device: torch.device) -> None:
 
 
 def _not_finite(x: Tensor) -> int:
-    """The number of entries that are NaN or infinite."""
-    if not x.numel() or all(math.isfinite(float(end)) for end in torch.aminmax(x.detach())):  # takes no memory
-        return 0
     return int((~torch.isfinite(x)).sum())
 
 

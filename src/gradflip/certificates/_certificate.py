@@ -185,7 +185,7 @@ def certify(
     """
     points64, labels64 = checked(ball, x, y)
     budgets = _budgets(epsilon, points64)
-    check_counts(steps=steps, restarts=restarts)
+    steps, restarts = positive_int("steps", steps), positive_int("restarts", restarts)
     margin = MaxMargin(ball)
     points, labels, radii = (part.to(margin.dtype) for part in (points64, labels64, budgets))
     start = ray_start(margin, points, labels, radii)
@@ -275,16 +275,3 @@ def _budgets(epsilon: float | Tensor, x: Tensor) -> Tensor:
     if len(wrong):
         raise UsageError(f"epsilon must be positive and finite, got {float(wrong[0]):g}.")
     return budgets
-
-
-def check_counts(**counts: object) -> None:
-    """Check that numbers of steps and the like are positive integers.
-
-    Args:
-        counts: Numbers by the names of their arguments.
-
-    Raises:
-        UsageError: If one of them is not.
-    """
-    for name, count in counts.items():
-        positive_int(name, count)

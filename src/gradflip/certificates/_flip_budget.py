@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradflip._checks import positive_int
 from gradflip._errors import UsageError
-from gradflip.certificates._certificate import Certificate, check_counts, checked, prove
+from gradflip.certificates._certificate import Certificate, checked, prove
 from gradflip.certificates._search import MaxMargin, descend, ray_start
 from gradflip.certificates._upper_bound import certified_upper_bound, norm_upper
 from gradflip.lazy._ball import LazyBall
@@ -94,7 +95,7 @@ def flip_budget(
     Source: docs/mathematics/certificates.md, "Flip budgets".
     """
     points64, labels64 = checked(ball, x, y)
-    check_counts(steps=steps)
+    steps = positive_int("steps", steps)
     if isinstance(rtol, bool) or not isinstance(rtol, int | float) or not 0 < rtol < 1:
         raise UsageError(f"rtol must be between 0 and 1, got {rtol!r}.")
     margin = MaxMargin(ball)

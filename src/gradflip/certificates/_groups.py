@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gradflip._checks import positive_int
 from gradflip._errors import UsageError
-from gradflip.certificates._certificate import check_counts
 
 
 def opposite_groups(x: Float[Tensor, "n d"], y: Float[Tensor, " n"], pairs: int = 1) -> Int[Tensor, " n"]:
@@ -33,7 +33,7 @@ def opposite_groups(x: Float[Tensor, "n d"], y: Float[Tensor, " n"], pairs: int 
     """
     from scipy.optimize import linear_sum_assignment
 
-    check_counts(pairs=pairs)
+    pairs = positive_int("pairs", pairs)
     upper, lower = (y > 0).nonzero()[:, 0], (y < 0).nonzero()[:, 0]
     rays = torch.nn.functional.normalize(x.to(torch.float64), dim=1)
     first, second = linear_sum_assignment(-(rays[upper] @ rays[lower].mT).cpu().numpy())

@@ -22,8 +22,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gradflip._checks import positive_int
 from gradflip._errors import UsageError
-from gradflip.certificates._certificate import check_counts, checked, within
+from gradflip.certificates._certificate import checked, within
 from gradflip.certificates._files import read_checksummed, write_checksummed
 from gradflip.certificates._groups import group_numbers, members_by_size
 from gradflip.certificates._joint_search import joint_search
@@ -206,7 +207,7 @@ def certify_jointly(
         )
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < math.inf:
         raise UsageError(f"epsilon must be a positive finite number, got {epsilon!r}.")
-    check_counts(steps=steps + 1)
+    steps = positive_int("steps", steps + 1) - 1
     numbers = group_numbers(groups, len(x))
     joint = JointBound(ball)
     p, weights = torch.zeros_like(points), torch.zeros_like(labels)

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradflip._checks import positive, positive_int
+from gradflip._checks import is_finite, positive, positive_int
 from gradflip._errors import UsageError
-
-
-def finite(x: Tensor) -> bool:
-    """Whether all entries are finite, without memory proportional to x.
-
-    Args:
-        x: Any tensor.
-
-    Returns:
-        True if there is no NaN and no infinity.
-    """
-    return not x.numel() or all(math.isfinite(float(end)) for end in torch.aminmax(x))
 
 
 class GaussianMatrix(ABC):
@@ -112,7 +99,7 @@ class GaussianMatrix(ABC):
                 f"{what} of a {self.shape[0]} x {self.shape[1]} matrix takes vectors of length {length}, one or a row "
                 f"each{draws}, got length {x.shape[-1] if x.ndim else 0} in shape {tuple(x.shape)}."
             )
-        if not finite(x):
+        if not is_finite(x):
             raise UsageError(f"{what} takes finite vectors, got {int((~x.isfinite()).sum())} entries that are not.")
         x = x.detach().to(torch.float64)
         assert callable(products)
