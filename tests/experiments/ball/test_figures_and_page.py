@@ -1,5 +1,6 @@
 """Figures, claims and page of the lazy ball, from small networks and from rows whose numbers are known."""
 
+import dataclasses
 import json
 import math
 import re
@@ -261,3 +262,20 @@ def test_the_page_draws_its_figures_without_errors_or_requests(browser, drawn, s
 def test_the_vega_specification_is_the_one_that_is_saved(drawn):
     saved = json.loads((drawn.path / "figures" / f"{CONE}.vl.json").read_text())
     assert len(saved["hconcat"]) == 3
+
+
+def test_an_experiment_that_the_chapter_does_not_know_gets_a_plain_table():
+    known = EXPERIMENTS["wang2022-fig1"]
+    new = dataclasses.replace(known, name="new", measure=dataclasses.replace(known.measure, name="ball-new"))
+    row = {"cell": "a", "measure": "ball-new", "seed": 3, "width": 40, "x": 0.5, "y": None}
+    rows = pl.DataFrame([row, row])  # a row that lies on two lines is listed once
+    (table,) = new.family.load_chapter().tables([new], SETTINGS, rows)
+    assert table.title == "Every measurement of new"
+    assert table.names == ["seed", "width", "x"]
+    assert table.values() == [[3, 40, 0.5]]
+
+
+def test_the_certified_frontier_is_its_figure_and_no_table():
+    known = EXPERIMENTS["ball-certified"]
+    rows = pl.DataFrame({"cell": ["a"], "measure": ["ball-certified"], "seed": [3], "x": [0.5]})
+    assert known.family.load_chapter().tables([known], SETTINGS, rows) == []
